@@ -36,6 +36,7 @@ endif()
 find_package(Threads REQUIRED)
 find_package(absl REQUIRED)
 find_package(fmt REQUIRED)
+find_package(Protobuf REQUIRED)
 
 # tenon_library(base SOURCES a.cc b.cc DEPS absl::status)
 # The static library tenon_base of kernel/base, or of the folder given by the calling CMakeLists.txt.

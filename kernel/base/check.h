@@ -23,19 +23,19 @@ template <class A, class B>
 }
 }  // namespace internal
 
-#define CHECK(condition)                                                     \
-  do {                                                                       \
-    if (!(condition)) ::tenon::CheckFailed(__FILE__, __LINE__, #condition);  \
+#define CHECK(condition)                                                    \
+  do {                                                                      \
+    if (!(condition)) ::tenon::CheckFailed(__FILE__, __LINE__, #condition); \
   } while (0)
-#define CHECK_MSG(condition, message)                                        \
-  do {                                                                       \
+#define CHECK_MSG(condition, message)                                                                     \
+  do {                                                                                                    \
     if (!(condition)) ::tenon::CheckFailed(__FILE__, __LINE__, std::string(#condition ": ") + (message)); \
   } while (0)
-#define TENON_CHECK_OP(op, a, b)                                             \
-  do {                                                                       \
-    const auto& check_a_ = (a);                                              \
-    const auto& check_b_ = (b);                                              \
-    if (!(check_a_ op check_b_))                                             \
+#define TENON_CHECK_OP(op, a, b)                                                                   \
+  do {                                                                                             \
+    const auto& check_a_ = (a);                                                                    \
+    const auto& check_b_ = (b);                                                                    \
+    if (!(check_a_ op check_b_))                                                                   \
       ::tenon::internal::CheckOpFailed(__FILE__, __LINE__, #a " " #op " " #b, check_a_, check_b_); \
   } while (0)
 #define CHECK_EQ(a, b) TENON_CHECK_OP(==, a, b)

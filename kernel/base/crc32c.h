@@ -5,7 +5,8 @@
 
 namespace tenon {
 
-// The checksum of A+B, given `crc` = checksum of A (0 for nothing). Uses the processor's instruction where there is one.
+// The checksum of A+B, given `crc` = checksum of A (0 for nothing). Uses the processor's instruction where there is
+// one.
 uint32_t Crc32c(uint32_t crc, std::string_view data);
 
 }  // namespace tenon

@@ -99,8 +99,8 @@ void WriteLog(LogLevel level, const char* file, int line, std::string_view msg, 
   std::string out;
   std::lock_guard lock(sink_mutex);
   if (format == LogFormat::kJson) {
-    out = absl::StrCat("{\"level\":\"", Name(level), "\",\"ts\":\"", ts, "\",\"caller\":\"", std::string(ShortFile(file)),
-                       ":", line, "\",\"msg\":");
+    out = absl::StrCat("{\"level\":\"", Name(level), "\",\"ts\":\"", ts, "\",\"caller\":\"",
+                       std::string(ShortFile(file)), ":", line, "\",\"msg\":");
     AppendJsonString(out, msg);
     for (size_t i = 0; i < n; i++) {
       out += ',';
@@ -110,8 +110,8 @@ void WriteLog(LogLevel level, const char* file, int line, std::string_view msg, 
     }
     out += "}\n";
   } else {
-    out = absl::StrCat(ts, "\t", absl::AsciiStrToUpper(Name(level)), "\t", std::string(ShortFile(file)), ":", line, "\t",
-                       std::string(msg));
+    out = absl::StrCat(ts, "\t", absl::AsciiStrToUpper(Name(level)), "\t", std::string(ShortFile(file)), ":", line,
+                       "\t", std::string(msg));
     for (size_t i = 0; i < n; i++) absl::StrAppend(&out, "\t", fields[i].key(), "=", fields[i].json());
     out += '\n';
   }

@@ -52,7 +52,9 @@ void SetLogSink(LogSink sink);  // default: standard error
 void SetLogLevel(LogLevel level);
 void SetLogFormat(LogFormat format);
 extern std::atomic<int> g_log_level;
-inline bool LogEnabled(LogLevel level) { return static_cast<int>(level) >= g_log_level.load(std::memory_order_relaxed); }
+inline bool LogEnabled(LogLevel level) {
+  return static_cast<int>(level) >= g_log_level.load(std::memory_order_relaxed);
+}
 
 void WriteLog(LogLevel level, const char* file, int line, std::string_view msg, const LogField* fields, size_t n);
 inline void WriteLog(LogLevel level, const char* file, int line, std::string_view msg,
@@ -63,8 +65,8 @@ inline void WriteLog(LogLevel level, const char* file, int line, std::string_vie
 // Appends `text` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD.
 void AppendJsonString(std::string& to, std::string_view text);
 
-#define TENON_LOG(level, msg, ...)                                                            \
-  do {                                                                                        \
+#define TENON_LOG(level, msg, ...)                                                                    \
+  do {                                                                                                \
     if (::tenon::LogEnabled(level)) ::tenon::WriteLog(level, __FILE__, __LINE__, msg, {__VA_ARGS__}); \
   } while (0)
 #define LOG_DEBUG(...) TENON_LOG(::tenon::LogLevel::kDebug, __VA_ARGS__)

@@ -26,11 +26,9 @@ inline absl::string_view ToAbsl(std::string_view text) { return {text.data(), te
 #define TENON_CONCAT_(a, b) a##b
 #define TENON_CONCAT(a, b) TENON_CONCAT_(a, b)
 
-#define RETURN_IF_ERROR(expression)                    \
-  do {                                                 \
-    if (auto status_ = (expression); !status_.ok()) {  \
-      return ::tenon::internal::AsStatus(std::move(status_)); \
-    }                                                  \
+#define RETURN_IF_ERROR(expression)                                                                \
+  do {                                                                                             \
+    if (auto&& status_ = (expression); !status_.ok()) return ::tenon::internal::AsStatus(status_); \
   } while (0)
 
 #define ASSIGN_OR_RETURN(declaration, expression) \
@@ -41,10 +39,10 @@ inline absl::string_view ToAbsl(std::string_view text) { return {text.data(), te
   declaration = *std::move(result)
 
 namespace internal {
-inline Status AsStatus(Status s) { return s; }
+inline const Status& AsStatus(const Status& s) { return s; }
 template <class T>
-Status AsStatus(Result<T> r) {
-  return std::move(r).status();
+const Status& AsStatus(const Result<T>& r) {
+  return r.status();
 }
 }  // namespace internal
 

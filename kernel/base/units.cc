@@ -12,8 +12,8 @@ namespace tenon {
 Result<int64_t> ParseDurationNs(std::string_view text) {
   absl::Duration duration;
   if (!absl::ParseDuration(absl::string_view(text.data(), text.size()), &duration)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", std::string(text), "\" is not a duration: write a number with a unit, for example 100ms, 5s or 1h30m"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "\"", std::string(text), "\" is not a duration: write a number with a unit, for example 100ms, 5s or 1h30m"));
   }
   if (duration == absl::InfiniteDuration() || duration == -absl::InfiniteDuration()) {
     return absl::InvalidArgumentError(absl::StrCat("\"", std::string(text), "\" is not a finite duration"));
@@ -23,14 +23,14 @@ Result<int64_t> ParseDurationNs(std::string_view text) {
 
 Result<uint64_t> ParseBytes(std::string_view text) {
   const auto bad = [&] {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", std::string(text), "\" is not a size: write a number with a unit, for example 512KiB, 64MiB or 2GB"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "\"", std::string(text), "\" is not a size: write a number with a unit, for example 512KiB, 64MiB or 2GB"));
   };
   double number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || number < 0) return bad();
-  const std::string unit = absl::AsciiStrToLower(absl::StripAsciiWhitespace(
-      absl::string_view(end, static_cast<size_t>(text.data() + text.size() - end))));
+  const std::string unit = absl::AsciiStrToLower(
+      absl::StripAsciiWhitespace(absl::string_view(end, static_cast<size_t>(text.data() + text.size() - end))));
   double factor = 0;
   static constexpr std::string_view kPrefixes = "kmgtp";
   if (unit.empty() || unit == "b") {

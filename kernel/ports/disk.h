@@ -42,7 +42,7 @@ class Disk {
   virtual ~Disk() = default;
   enum class Open { kRead, kReadWrite, kCreate /* must not exist; mode 0600 */, kCreateOrTruncate };
   virtual Result<std::unique_ptr<File>> OpenFile(const std::string& path, Open how) = 0;  // NotFound, AlreadyExists
-  virtual Result<std::vector<std::string>> List(const std::string& directory) = 0;        // names, sorted, without . and ..
+  virtual Result<std::vector<std::string>> List(const std::string& directory) = 0;  // names, sorted, without . and ..
   virtual Result<bool> Exists(const std::string& path) = 0;
   virtual Status MakeDirectory(const std::string& path) = 0;  // with its parents, mode 0700; OK if it exists
   virtual Status Rename(const std::string& from, const std::string& to) = 0;  // replaces `to`

@@ -13,9 +13,9 @@ using Task = absl::AnyInvocable<void()>;
 class Executor {
  public:
   virtual ~Executor() = default;
-  virtual void Post(Task task) = 0;                            // [any thread]; never runs inside the call
-  virtual void PostAfter(uint64_t delay_ns, Task task) = 0;    // [any thread]
-  virtual bool IsCurrent() const = 0;                          // is the caller one of its tasks? For CHECKs.
+  virtual void Post(Task task) = 0;                          // [any thread]; never runs inside the call
+  virtual void PostAfter(uint64_t delay_ns, Task task) = 0;  // [any thread]
+  virtual bool IsCurrent() const = 0;                        // is the caller one of its tasks? For CHECKs.
 };
 
 }  // namespace tenon
