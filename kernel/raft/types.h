@@ -57,24 +57,45 @@ struct SnapshotMeta {
 };
 
 enum class MessageType : uint8_t {
-  kHup = 0, kBeat = 1, kProp = 2, kApp = 3, kAppResp = 4, kVote = 5, kVoteResp = 6, kSnap = 7, kHeartbeat = 8,
-  kHeartbeatResp = 9, kUnreachable = 10, kSnapStatus = 11, kCheckQuorum = 12, kTransferLeader = 13, kTimeoutNow = 14,
-  kReadIndex = 15, kReadIndexResp = 16, kPreVote = 17, kPreVoteResp = 18, kStorageAppend = 19, kStorageAppendResp = 20,
-  kStorageApply = 21, kStorageApplyResp = 22, kForgetLeader = 23,
+  kHup = 0,
+  kBeat = 1,
+  kProp = 2,
+  kApp = 3,
+  kAppResp = 4,
+  kVote = 5,
+  kVoteResp = 6,
+  kSnap = 7,
+  kHeartbeat = 8,
+  kHeartbeatResp = 9,
+  kUnreachable = 10,
+  kSnapStatus = 11,
+  kCheckQuorum = 12,
+  kTransferLeader = 13,
+  kTimeoutNow = 14,
+  kReadIndex = 15,
+  kReadIndexResp = 16,
+  kPreVote = 17,
+  kPreVoteResp = 18,
+  kStorageAppend = 19,
+  kStorageAppendResp = 20,
+  kStorageApply = 21,
+  kStorageApplyResp = 22,
+  kForgetLeader = 23,
 };
 
 struct Message {
   MessageType type = MessageType::kHup;
   MemberId to = 0, from = 0;
-  Term term;                 // 0: local message
-  Term log_term;             // term of the entry at `index`
+  Term term;      // 0: local message
+  Term log_term;  // term of the entry at `index`
   Index index;
   std::vector<Entry> entries;
   Index commit;
   std::optional<SnapshotMeta> snapshot;
   bool reject = false;
   Index reject_hint;
-  uint64_t context = 0;      // read index: the round; 0: none
+  uint64_t context = 0;  // kReadIndex*: the asker's name for it; kHeartbeat*: the round of reads; votes:
+                         // kCampaignTransfer; 0: none
 };
 
 enum class Role : uint8_t { kFollower = 0, kCandidate = 1, kLeader = 2, kPreCandidate = 3 };
@@ -94,18 +115,19 @@ struct ReadState {
 
 // Everything that the world must do next. Carry it out in this order:
 //   send `messages` at once; hand hard_state, entries and snapshot to the log writer; hand `committed` to apply.
-//   When the log writer has them on disk: Step each of `after_append` that is addressed to this member, send the others.
+//   The log writer puts entries in front of hard_state: a torn write must not leave a commit index without its entries.
+//   When the log writer has them on disk: Step each of `after_append` that is addressed to this member, send the rest.
 //   When `committed` is applied: Step AppliedMessage(last of committed).
 // Several Readys may be in the log writer and in apply at a time; each answers in order.
 struct Ready {
   std::optional<SoftState> soft_state;  // changed
   std::optional<HardState> hard_state;  // changed: to be written
   std::vector<Entry> entries;           // to be appended; cuts off what the log has at and behind the first one's index
-  std::optional<SnapshotMeta> snapshot; // to be installed instead of the log before it
-  bool must_sync = false;               // entries, term or vote changed: needs an fdatasync before after_append counts
-  std::vector<Message> messages;        // to peers, now
-  std::vector<Message> after_append;    // only once the above is durable
-  std::vector<Entry> committed;         // to be applied; all of them are in this member's own log on disk
+  std::optional<SnapshotMeta> snapshot;  // to be installed instead of the log before it
+  bool must_sync = false;                // entries, snapshot, term or vote: fdatasync before after_append counts
+  std::vector<Message> messages;         // to peers, now
+  std::vector<Message> after_append;     // only once the above is durable
+  std::vector<Entry> committed;          // to be applied; all of them are in this member's own log on disk
   std::vector<ReadState> reads;
 
   bool has_storage_work() const { return hard_state || !entries.empty() || snapshot || !after_append.empty(); }
