@@ -1,0 +1,49 @@
+// Which method a path names, and what a client hears when it names none.
+#pragma once
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "tenon/abi/transport.h"
+
+namespace tenon::transport_grpc {
+
+struct Method {
+  uint32_t id = 0;  // 0: no such method
+  uint32_t flags = 0;
+};
+
+// Remembers the host's answers, which are constant. Used by one queue thread. A path that names no method is not
+// remembered: clients could fill the memory with them.
+class MethodCache {
+ public:
+  MethodCache(const tenon_host* host, const tenon_host_dispatch_v1* dispatch) : host_(host), dispatch_(dispatch) {}
+  Method Find(const std::string& path);
+
+ private:
+  const tenon_host* host_;
+  const tenon_host_dispatch_v1* dispatch_;
+  std::unordered_map<std::string, Method> known_;
+};
+
+// The services that the kernel serves, read from its descriptors at the first question. Any thread.
+class ServiceNames {
+ public:
+  ServiceNames(const tenon_host* host, const tenon_host_dispatch_v1* dispatch) : host_(host), dispatch_(dispatch) {}
+
+  // grpc-go's sentence for a path that names no method.
+  std::string Unknown(std::string_view path);
+
+ private:
+  const tenon_host* host_;
+  const tenon_host_dispatch_v1* dispatch_;
+  std::once_flag read_;
+  std::set<std::string, std::less<>> names_;
+};
+
+// Names of the services in a serialized FileDescriptorSet, with their packages. Stops at damage.
+std::set<std::string, std::less<>> ServicesIn(tenon_slice descriptor_set);
+
+}  // namespace tenon::transport_grpc
