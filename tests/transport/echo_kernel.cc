@@ -1,0 +1,431 @@
+#include "tests/transport/echo_kernel.h"
+
+#include <cstdio>
+#include <cstring>
+
+#include "fmt/format.h"
+#include "kernel/base/check.h"
+#include "kernel/base/units.h"
+
+struct tenon_cfg {};  // stands for a testing::Config
+
+namespace tenon::testing {
+namespace {
+
+constexpr const char* kPrefix = "/echo.Echo/";
+enum MethodId : uint32_t { kUnary = 1, kLater, kFail, kShow, kHang, kBidi, kCollect, kProduce, kReluctant, kBusy };
+struct MethodRow {
+  const char* name;
+  uint32_t id, flags;
+};
+constexpr uint32_t kBoth = TENON_METHOD_CLIENT_STREAM | TENON_METHOD_SERVER_STREAM;
+const MethodRow kMethods[] = {
+    {"Unary", kUnary, 0},
+    {"Later", kLater, 0},
+    {"Fail", kFail, 0},
+    {"Show", kShow, 0},
+    {"Hang", kHang, 0},
+    {"Bidi", kBidi, kBoth},
+    {"Collect", kCollect, TENON_METHOD_CLIENT_STREAM},
+    {"Produce", kProduce, TENON_METHOD_SERVER_STREAM},
+    {"Reluctant", kReluctant, kBoth},
+    {"Busy", kBusy, kBoth},
+};
+
+EchoKernel& Kernel(const tenon_host* host) { return *static_cast<EchoKernel*>(host->priv); }
+
+std::string Flat(const tenon_bufs& bufs) {
+  std::string out;
+  for (size_t i = 0; i < bufs.n; ++i) out.append(reinterpret_cast<const char*>(bufs.part[i].p), bufs.part[i].n);
+  return out;
+}
+std::string Text(tenon_slice s) { return {reinterpret_cast<const char*>(s.p), s.n}; }
+tenon_slice Slice(std::string_view s) { return {reinterpret_cast<const uint8_t*>(s.data()), s.size()}; }
+
+const Config& Map(const tenon_cfg* node) { return *reinterpret_cast<const Config*>(node); }
+const std::string& Scalar(const tenon_cfg* node) { return *reinterpret_cast<const std::string*>(node); }
+
+template <class T, class R>
+tenon_status Store(R result, T* out) {
+  if (!result.ok()) return TENON_INVALID;
+  *out = *result;
+  return TENON_OK;
+}
+
+const tenon_host_config_v1 kConfig = {
+    .size = sizeof(tenon_host_config_v1),
+    .kind = [](const tenon_cfg* node) -> int { return node == nullptr ? TENON_CFG_NULL : TENON_CFG_MAP; },
+    .count = nullptr,
+    .at = nullptr,
+    .find = [](const tenon_cfg* node, const char* name) -> const tenon_cfg* {
+      auto found = Map(node).find(name);
+      return found == Map(node).end() ? nullptr : reinterpret_cast<const tenon_cfg*>(&found->second);
+    },
+    .scalar = [](const tenon_cfg* node) { return Slice(Scalar(node)); },
+    .i64 = [](const tenon_cfg* node, int64_t* out) -> tenon_status {
+      char* end;
+      int64_t value = strtoll(Scalar(node).c_str(), &end, 10);
+      if (*end != '\0' || Scalar(node).empty()) return TENON_INVALID;
+      *out = value;
+      return TENON_OK;
+    },
+    .f64 = nullptr,
+    .boolean = nullptr,
+    .duration_ns = [](const tenon_cfg* node, int64_t* out) { return Store(ParseDurationNs(Scalar(node)), out); },
+    .bytes = [](const tenon_cfg* node, uint64_t* out) { return Store(ParseBytes(Scalar(node)), out); },
+    .where = [](const tenon_cfg*) { return Slice("test.yaml:1:1"); },
+};
+
+// The counted owner of a reply.
+struct OwnedReply {
+  EchoKernel* kernel;
+  std::string text;
+  std::vector<tenon_slice> parts;
+};
+
+// A request handed back as the reply: the transport must not care whose memory it is.
+struct PassedOn {
+  EchoKernel* kernel;
+  tenon_bufs request;
+};
+
+tenon_bufs PassOn(EchoKernel* kernel, tenon_bufs request) {
+  ++kernel->requests_unreleased;
+  auto* owner = new PassedOn{kernel, request};
+  return {request.part, request.n, owner, [](void* ctx) {
+            auto* passed = static_cast<PassedOn*>(ctx);
+            TENON_RELEASE(passed->request);
+            --passed->kernel->requests_unreleased;
+            passed->kernel->Changed();
+            delete passed;
+          }};
+}
+
+tenon_error ErrorOf(tenon_status code, const std::string& text) {
+  tenon_error error{.size = sizeof error, .code = code};
+  snprintf(error.msg, sizeof error.msg, "%s", text.c_str());
+  return error;
+}
+
+std::string Show(const tenon_call_info& info) {
+  std::string out = fmt::format("name={}\nremote={}\ntimeout_ns={}\n", Text(info.name), Text(info.cred->remote_addr),
+                                info.timeout_ns);
+  for (size_t i = 0; i < info.n_meta; ++i)
+    out += fmt::format("{}={}\n", Text(info.meta[i].key), Text(info.meta[i].val));
+  return out;
+}
+
+}  // namespace
+
+const tenon_cfg* AsNode(const Config& config) { return reinterpret_cast<const tenon_cfg*>(&config); }
+
+std::string EchoDescriptors() {
+  auto field = [](int number, const std::string& bytes) {
+    CHECK(bytes.size() < 128);
+    return std::string{static_cast<char>(number << 3 | 2), static_cast<char>(bytes.size())} + bytes;
+  };
+  std::string options = "\x18\x01";  // a varint field to step over
+  std::string service = field(1, "Echo") + field(2, "a method");
+  return field(1, field(1, "echo.proto") + field(2, "echo") + options + field(6, service));
+}
+
+// One stream of the echo service. Lives until both ends are done: released by the transport, finished by us.
+class EchoStream {
+ public:
+  EchoStream(EchoKernel& kernel, uint32_t method, tenon_call_out out) : kernel_(kernel), method_(method), out_(out) {
+    ++kernel_.streams_begun;
+  }
+
+  static const tenon_call_in_v1 kIn;
+
+  void Resume() {
+    if (!finished_) out_.fn->readable(out_.self);
+  }
+
+ private:
+  friend class EchoKernel;
+
+  tenon_status OnMessage(tenon_bufs bufs) {
+    ++kernel_.messages_in;
+    kernel_.Changed();
+    if (finished_) {
+      TENON_RELEASE(bufs);
+      return TENON_OK;
+    }
+    if (method_ == kCollect) {
+      for (size_t i = 0; i < bufs.n; ++i) collected_ += bufs.part[i].n;
+      TENON_RELEASE(bufs);
+      return TENON_OK;
+    }
+    if (method_ == kProduce) {
+      std::string text = Flat(bufs);
+      TENON_RELEASE(bufs);
+      sscanf(text.c_str(), "%d %zu", &to_produce_, &produce_bytes_);
+      kernel_.Post([this] { Produce(); });
+      return TENON_OK;
+    }
+    ++kernel_.messages_out;
+    tenon_status status = out_.fn->message(out_.self, PassOn(&kernel_, bufs));
+    if (status == TENON_AGAIN) {
+      ++kernel_.holds;
+      held_ = true;
+      return TENON_AGAIN;  // the client must read before it sends more
+    }
+    return method_ == kReluctant && kernel_.reluctant() ? TENON_AGAIN : TENON_OK;
+  }
+
+  void OnWritable() {
+    if (method_ == kProduce) return kernel_.Post([this] { Produce(); });
+    held_ = false;
+    Resume();
+  }
+
+  void OnHalfClose() {
+    ++kernel_.streams_half_closed;
+    kernel_.Changed();
+    if (method_ == kProduce) return;
+    if (method_ == kCollect) out_.fn->message(out_.self, kernel_.Reply(fmt::format("{} bytes", collected_)));
+    Finish(TENON_OK);
+  }
+
+  void OnCancel() {
+    ++kernel_.streams_cancelled;
+    cancelled_ = true;
+    kernel_.Changed();
+    if (method_ == kProduce) return kernel_.Post([this] { Produce(); });  // finish comes from the producer's thread
+    Finish(TENON_CANCELLED);
+  }
+
+  void OnRelease() {
+    CHECK(finished_);
+    CHECK(!released_.exchange(true));
+    ++kernel_.streams_released;
+    kernel_.Changed();
+    kernel_.Post([this] { delete this; });  // behind any Produce that still waits
+  }
+
+  // On the worker's thread, so one at a time.
+  void Produce() {
+    if (finished_) return;
+    while (!cancelled_ && produced_ < to_produce_) {
+      ++kernel_.messages_out;
+      std::string text = fmt::format("{} ", produced_++);
+      text.resize(std::max(text.size(), produce_bytes_), 'x');
+      tenon_status status = out_.fn->message(out_.self, kernel_.Reply(std::move(text)));
+      if (status == TENON_AGAIN) {
+        ++kernel_.holds;
+        kernel_.Changed();
+        return;
+      }
+      if (status != TENON_OK) break;
+    }
+    if (!cancelled_ && produced_ < to_produce_) return;  // the cancel is on its way
+    Finish(cancelled_ ? TENON_CANCELLED : TENON_OK);
+  }
+
+  void Finish(tenon_status status) {
+    finished_ = true;
+    tenon_kv trailer{Slice("echo-trailer"), Slice("the end")};
+    tenon_error error = ErrorOf(status, status == TENON_OK ? "" : "the stream was cancelled");
+    out_.fn->finish(out_.self, status, &error, &trailer, 1);
+  }
+
+  EchoKernel& kernel_;
+  uint32_t method_;
+  tenon_call_out out_;
+  std::atomic<bool> finished_{false}, cancelled_{false}, released_{false}, held_{false};
+  size_t collected_ = 0;
+  int to_produce_ = 0, produced_ = 0;
+  size_t produce_bytes_ = 0;
+};
+
+const tenon_call_in_v1 EchoStream::kIn = {
+    .size = sizeof(tenon_call_in_v1),
+    .message = [](void* self, tenon_bufs bufs) { return static_cast<EchoStream*>(self)->OnMessage(bufs); },
+    .writable = [](void* self) { static_cast<EchoStream*>(self)->OnWritable(); },
+    .half_close = [](void* self) { static_cast<EchoStream*>(self)->OnHalfClose(); },
+    .cancel = [](void* self) { static_cast<EchoStream*>(self)->OnCancel(); },
+    .release = [](void* self) { static_cast<EchoStream*>(self)->OnRelease(); },
+};
+
+namespace {
+
+const std::string& DescriptorBytes() {
+  static const std::string bytes = EchoDescriptors();
+  return bytes;
+}
+
+}  // namespace
+
+EchoKernel::EchoKernel() {
+  static const tenon_host_dispatch_v1 dispatch = {
+      .size = sizeof(tenon_host_dispatch_v1),
+      .method = [](const tenon_host*, tenon_slice name, uint32_t* flags) -> uint32_t {
+        for (const MethodRow& row : kMethods) {
+          if (Text(name) != std::string(kPrefix) + row.name) continue;
+          *flags = row.flags;
+          return row.id;
+        }
+        return 0;
+      },
+      .unary = [](const tenon_host* host, const tenon_call_info* info, tenon_bufs request,
+                  tenon_done done) { return Kernel(host).Unary(info, request, done); },
+      .unary_cancel = [](const tenon_host* host, uint64_t call) { Kernel(host).CancelUnary(call); },
+      .stream = [](const tenon_host* host, const tenon_call_info* info, tenon_call_out out,
+                   tenon_call_in* in) { return Kernel(host).Stream(info, out, in); },
+      .http = nullptr,
+      .descriptors = [](const tenon_host*) { return Slice(DescriptorBytes()); },
+  };
+  host_ = {.size = sizeof host_,
+           .abi_major = TENON_ABI_MAJOR,
+           .abi_minor = TENON_ABI_MINOR,
+           .priv = this,
+           .get = [](const tenon_host*, const char* id) -> const void* {
+             if (strcmp(id, TENON_HOST_DISPATCH) == 0) return &dispatch;
+             if (strcmp(id, TENON_HOST_CONFIG) == 0) return &kConfig;
+             return nullptr;
+           },
+           .kernel_version = [](const tenon_host*) { return "test"; },
+           .fatal = [](const tenon_host*, const tenon_error* error) { CHECK_MSG(false, error->msg); }};
+  worker_ = std::thread([this] { Work(); });
+}
+
+EchoKernel::~EchoKernel() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    work_ready_.notify_all();
+  }
+  worker_.join();
+}
+
+void EchoKernel::Work() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    work_ready_.wait(lock, [this] { return stopping_ || !work_.empty(); });
+    if (work_.empty()) return;
+    auto work = std::move(work_.front());
+    work_.pop_front();
+    lock.unlock();
+    work();
+    lock.lock();
+  }
+}
+
+void EchoKernel::Post(std::function<void()> work) {
+  std::lock_guard lock(mutex_);
+  work_.push_back(std::move(work));
+  if (work_.size() == 1) work_ready_.notify_one();
+}
+
+void EchoKernel::Changed() {
+  if (awaiting_ == 0) return;  // so that a load generator does not measure this
+  std::lock_guard lock(mutex_);
+  changed_.notify_all();
+}
+
+bool EchoKernel::Await(const std::function<bool()>& holds) {
+  ++awaiting_;
+  std::unique_lock lock(mutex_);
+  bool held = changed_.wait_for(lock, std::chrono::seconds(10), holds);
+  --awaiting_;
+  return held;
+}
+
+bool EchoKernel::reluctant() {
+  std::lock_guard lock(mutex_);
+  return !let_go_;
+}
+
+void EchoKernel::LetGo() {
+  std::set<EchoStream*> streams;
+  {
+    std::lock_guard lock(mutex_);
+    let_go_ = true;
+    streams = reluctant_;
+  }
+  for (EchoStream* stream : streams) stream->Resume();
+}
+
+tenon_bufs EchoKernel::Reply(std::string text, size_t part_bytes) {
+  auto* reply = new OwnedReply{this, std::move(text), {}};
+  std::string_view left = reply->text;
+  if (part_bytes == 0) part_bytes = std::max<size_t>(left.size(), 1);
+  for (; !left.empty(); left.remove_prefix(std::min(part_bytes, left.size()))) {
+    reply->parts.push_back(Slice(left.substr(0, part_bytes)));
+  }
+  ++replies_unreleased;
+  int64_t now = bytes_unreleased += static_cast<int64_t>(reply->text.size());
+  for (int64_t most = most_bytes_unreleased; most < now && !most_bytes_unreleased.compare_exchange_weak(most, now);) {
+  }
+  return {reply->parts.data(), reply->parts.size(), reply, [](void* ctx) {
+            auto* owned = static_cast<OwnedReply*>(ctx);
+            owned->kernel->bytes_unreleased -= static_cast<int64_t>(owned->text.size());
+            --owned->kernel->replies_unreleased;
+            owned->kernel->Changed();
+            delete owned;
+          }};
+}
+
+uint64_t EchoKernel::Unary(const tenon_call_info* info, tenon_bufs request, tenon_done done) {
+  ++unary_calls;
+  switch (info->method) {
+    case kUnary: done.fn(done.ctx, TENON_OK, nullptr, PassOn(this, request)); return 0;
+    case kLater: {
+      Post([this, request, done] { done.fn(done.ctx, TENON_OK, nullptr, PassOn(this, request)); });
+      return 1;  // never hangs, so never cancelled
+    }
+    case kFail: {
+      std::string text = Flat(request);
+      TENON_RELEASE(request);
+      char* rest;
+      auto code = static_cast<tenon_status>(strtol(text.c_str(), &rest, 10));
+      tenon_error error = ErrorOf(code, *rest == ' ' ? rest + 1 : rest);
+      done.fn(done.ctx, code, &error, {});
+      return 0;
+    }
+    case kShow: {
+      TENON_RELEASE(request);
+      done.fn(done.ctx, TENON_OK, nullptr, Reply(Show(*info), 7));
+      return 0;
+    }
+    default: {
+      TENON_RELEASE(request);
+      std::lock_guard lock(mutex_);
+      if (last_handle_ == 0) last_handle_ = 1;
+      hanging_[++last_handle_] = done;
+      changed_.notify_all();
+      return last_handle_;
+    }
+  }
+}
+
+void EchoKernel::CancelUnary(uint64_t call) {
+  tenon_done done;
+  {
+    std::lock_guard lock(mutex_);
+    auto found = hanging_.find(call);
+    if (found == hanging_.end()) return;
+    done = found->second;
+    hanging_.erase(found);
+    ++unary_cancels;
+    changed_.notify_all();
+  }
+  done.fn(done.ctx, TENON_CANCELLED, nullptr, {});
+}
+
+tenon_status EchoKernel::Stream(const tenon_call_info* info, tenon_call_out out, tenon_call_in* in) {
+  if (info->method == kBusy) return TENON_EXHAUSTED;
+  auto* stream = new EchoStream(*this, info->method, out);
+  *in = {&EchoStream::kIn, stream};
+  if (info->method == kReluctant) {
+    tenon_kv header{Slice("echo-header"), Slice("reluctantly")};
+    out.fn->headers(out.self, &header, 1);
+    std::lock_guard lock(mutex_);
+    reluctant_.insert(stream);
+  }
+  Changed();
+  return TENON_OK;
+}
+
+}  // namespace tenon::testing
