@@ -1,0 +1,110 @@
+// A member of a cluster of one, without threads, sockets and disks: raft, log, applier and store, moved by hand.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "kernel/apply/applier.h"
+#include "kernel/cluster/membership.h"
+#include "kernel/node/node.h"
+#include "kernel/wal/wal.h"
+#include "proto/raft.pb.h"
+#include "tests/support/memory_disk.h"
+#include "tests/support/store_fixture.h"
+
+namespace tenon::testing {
+
+class MemberFixture {
+ public:
+  static constexpr MemberId kSelf = 0x8e9e05c52164694d;
+
+  explicit MemberFixture(node::Node::Options options = {}, mvcc::Store::Options store = {}) : s(store) {
+    EXPECT_TRUE(disk.MakeDirectory("/member").ok());
+    EXPECT_TRUE(disk.SyncDirectory("/").ok());
+    EXPECT_TRUE(alarms.Restore(*s.engine, s.tables.alarm).ok());
+    EXPECT_TRUE(membership.Restore(*s.engine, s.tables).ok());
+    applier =
+        std::make_unique<apply::Applier>(apply::Applier::Parts{*s.engine, s.tables, *s.store, alarms, membership,
+                                                               s.clock, apply_thread, reader_thread, metrics, Fatal()},
+                                         apply::AppliedState{}, apply::Applier::Options{});
+
+    cluster::Member self;
+    self.id = kSelf;
+    self.peer_urls = {"http://localhost:2380"};
+    raftpb::ConfChange change;
+    change.set_type(raftpb::ConfChangeAddNode);
+    change.set_node_id(kSelf);
+    change.set_context(cluster::ToJson(self));
+    raft::Entry founding;
+    founding.term = Term(1);
+    founding.index = Index(1);
+    founding.type = raft::EntryType::kConfChange;
+    founding.payload = std::make_shared<raft::Payload>(change.SerializeAsString());
+    raft::ConfState conf;
+    conf.voters = {kSelf};
+    raft::Config raft;
+    raft.id = kSelf;
+    node = std::make_unique<node::Node>(
+        node::Node::Parts{wal::Wal::Create(disk, "/member/wal", "metadata", {}).value(), std::move(raft),
+                          std::make_pair(std::vector<raft::Entry>{std::move(founding)}, std::move(conf)), *applier,
+                          s.clock, node_thread, wal_thread, metrics, Fatal()},
+        options);
+  }
+
+  // Until nobody has anything to do any more.
+  void Run() {
+    while (node_thread.RunOne() || wal_thread.RunOne() || apply_thread.RunOne() || reader_thread.RunOne()) {
+    }
+  }
+  void Lead() {
+    node->Start();
+    Run();
+    s.clock.Advance(100'000'000);
+    Run();
+    EXPECT_EQ(node->state().leader, kSelf);
+  }
+  void Tick(uint64_t ns = 100'000'000) {
+    s.clock.Advance(ns);
+    Run();
+  }
+
+  // `answers` gets "NAME:OK" or "NAME:what was said".
+  std::shared_ptr<const apply::Proposal> Put(const std::string& name, const std::string& key = "k") {
+    etcdserverpb::PutRequest r;
+    r.set_key(key);
+    const uint64_t id = ++next_id_;
+    auto proposal = std::make_shared<const apply::Proposal>(
+        apply::EncodeEntry(id, apply::Field::kPut, r.SerializeAsString()), apply::Request{id, r},
+        [this, name](const Status& status, Bufs) { Say(name, status); });
+    node->Propose(proposal);
+    return proposal;
+  }
+  void Read(const std::string& name) {
+    node->ReadBarrier([this, name](const Status& status) { Say(name, status); });
+  }
+  void Say(const std::string& name, const Status& status) {
+    answers.push_back(name + ":" + (status.ok() ? "OK" : std::string(Message(status))));
+  }
+  std::function<void(Status)> Fatal() {
+    return [this](const Status& status) { fatals.push_back(status); };
+  }
+
+  std::vector<std::string> answers;
+  std::vector<Status> fatals;
+  MemoryDisk disk;
+  StoreFixture s;
+  ManualExecutor node_thread{s.clock}, wal_thread{s.clock}, apply_thread{s.clock}, reader_thread{s.clock};
+  metrics::Registry metrics;
+  apply::Alarms alarms;
+  cluster::Membership membership{1, kSelf};
+  std::unique_ptr<apply::Applier> applier;
+  std::unique_ptr<node::Node> node;
+
+ private:
+  uint64_t next_id_ = 0;
+};
+
+}  // namespace tenon::testing
