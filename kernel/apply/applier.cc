@@ -1,0 +1,333 @@
+#include "kernel/apply/applier.h"
+
+#include <algorithm>
+
+#include "kernel/base/check.h"
+#include "kernel/base/coding.h"
+#include "kernel/base/errors.h"
+#include "kernel/base/log.h"
+#include "kernel/base/units.h"
+#include "proto/raft.pb.h"
+
+namespace tenon::apply {
+namespace {
+
+using namespace etcdserverpb;  // NOLINT: the requests' names, all over this file
+
+Result<uint64_t> ReadNumber(storage::Snapshot& snapshot, uint32_t table, std::string_view name) {
+  const Result<std::string_view> row = snapshot.Get(table, name);
+  if (absl::IsNotFound(row.status())) return 0;
+  RETURN_IF_ERROR(row);
+  if (row->size() != 8)
+    return absl::DataLossError(fmt::format("store: meta row {} has {} bytes, not 8", name, row->size()));
+  return GetBigEndian64(row->data());
+}
+
+// Would it make the store grow? Source: etcd storage/quota.go, costTxn.
+bool Grows(const TxnRequest& request) {
+  for (const auto* ops : {&request.success(), &request.failure()}) {
+    for (const RequestOp& op : *ops) {
+      if (op.has_request_put() || (op.has_request_txn() && Grows(op.request_txn()))) return true;
+    }
+  }
+  return false;
+}
+
+std::string_view NameOf(const Operation& operation) {
+  static constexpr std::string_view kNames[] = {
+      "put", "delete_range", "txn", "compaction", "alarm", "cluster_version_set", "cluster_member_attr_set"};
+  return kNames[operation.index()];
+}
+
+}  // namespace
+
+Result<AppliedState> ReadAppliedState(storage::Engine& engine, const storage::Tables& tables) {
+  ASSIGN_OR_RETURN(storage::Snapshot snapshot, engine.OpenSnapshot());
+  ASSIGN_OR_RETURN(const uint64_t index, ReadNumber(snapshot, tables.meta, storage::meta::kConsistentIndex));
+  ASSIGN_OR_RETURN(const uint64_t term, ReadNumber(snapshot, tables.meta, storage::meta::kTerm));
+  return AppliedState{Index(index), Term(term)};
+}
+
+Applier::Applier(Parts p, AppliedState state, Options options)
+    : engine_(p.engine),
+      tables_(p.tables),
+      store_(p.store),
+      alarms_(p.alarms),
+      membership_(p.membership),
+      clock_(p.clock),
+      executor_(p.executor),
+      worker_(p.worker),
+      fatal_(std::move(p.fatal)),
+      options_(options),
+      last_(state.index),
+      last_term_(state.term),
+      applied_(state.index.value),
+      applied_term_(state.term.value),
+      slow_applies_(
+          p.metrics.NewCounter("etcd_server_slow_apply_total",
+                               "The total number of slow apply requests (likely overloaded from slow disk).")),
+      applied_metric_(p.metrics.NewGauge("etcd_server_proposals_applied_total",
+                                         "The total number of consensus proposals applied.")),
+      puts_(p.metrics.NewCounter("etcd_mvcc_put_total", "Total number of puts seen by this member.")),
+      deletes_(p.metrics.NewCounter("etcd_mvcc_delete_total", "Total number of deletes seen by this member.")),
+      txns_(p.metrics.NewCounter("etcd_mvcc_txn_total", "Total number of txns seen by this member.")) {}
+
+ResponseHeader Applier::header() const {
+  return {membership_.cluster_id(), membership_.self(), store_.revision(), applied_term().value};
+}
+
+void Applier::Enqueue(std::vector<raft::Entry> entries) {
+  std::lock_guard lock(queue_mutex_);
+  if (queue_.empty()) {
+    queue_ = std::move(entries);
+  } else {
+    std::move(entries.begin(), entries.end(), std::back_inserter(queue_));
+  }
+  if (!std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
+}
+
+void Applier::WhenApplied(Index index, absl::AnyInvocable<void()> fn) {
+  {
+    std::lock_guard lock(queue_mutex_);
+    if (applied() < index) {
+      waiting_.emplace(index, std::move(fn));
+      return;
+    }
+  }
+  fn();
+}
+
+void Applier::Turn() {
+  std::vector<raft::Entry> entries;
+  {
+    std::lock_guard lock(queue_mutex_);
+    entries.swap(queue_);
+    scheduled_ = false;
+  }
+  if (failed_) return;
+  for (const raft::Entry& entry : entries) {
+    if (entry.index <= last_) continue;  // the engine has it: the log is replayed from before the last persist
+    CHECK_EQ(entry.index, last_ + 1);
+    Apply(entry);
+    if (failed_) return;
+    last_ = entry.index;
+    last_term_ = entry.term;
+  }
+  if (!CommitTurn()) return;
+
+  for (Answer& answer : answers_) {
+    static_cast<const Proposal&>(*answer.payload).Complete(std::move(answer.status), std::move(answer.bytes));
+  }
+  answers_.clear();
+  std::vector<absl::AnyInvocable<void()>> due;
+  {
+    std::lock_guard lock(queue_mutex_);
+    const auto end = waiting_.upper_bound(last_);
+    for (auto it = waiting_.begin(); it != end; ++it) due.push_back(std::move(it->second));
+    waiting_.erase(waiting_.begin(), end);
+  }
+  for (auto& fn : due) fn();
+  if (on_applied_) on_applied_(last_);
+}
+
+bool Applier::CommitTurn() {
+  char number[8];
+  PutBigEndian64(number, last_.value);
+  batch_.Put(tables_.meta, storage::meta::kConsistentIndex, std::string_view(number, 8));
+  PutBigEndian64(number, last_term_.value);
+  batch_.Put(tables_.meta, storage::meta::kTerm, std::string_view(number, 8));
+  const Status status = engine_.Apply(batch_.ops(), last_);
+  batch_.Clear();
+  if (!status.ok()) {
+    Fatal(status);
+    return false;
+  }
+  store_.Publish();
+  applied_term_.store(last_term_.value, std::memory_order_release);
+  applied_.store(last_.value, std::memory_order_release);
+  applied_metric_.Set(static_cast<double>(last_.value));
+  return true;
+}
+
+void Applier::Fatal(Status status) {
+  failed_ = true;
+  fatal_(std::move(status));
+}
+
+// ---- one entry ----
+
+void Applier::Apply(const raft::Entry& entry) {
+  if (entry.type != raft::EntryType::kNormal) return ApplyConfChange(entry);
+  if (entry.bytes().empty()) return;  // a new leader's
+  const uint64_t start = clock_.MonoNs();
+  const auto* proposal = dynamic_cast<const Proposal*>(entry.payload.get());
+  current_payload_ = entry.payload;
+
+  Request decoded;
+  const Operation* operation;
+  if (proposal != nullptr) {
+    operation = &proposal->request().operation;
+  } else {
+    Result<Request> request = DecodeEntry(entry.bytes());
+    if (!request.ok()) {
+      return Fatal(
+          absl::DataLossError(fmt::format("apply: entry {}: {}", entry.index.value, Message(request.status()))));
+    }
+    decoded = *std::move(request);
+    operation = &decoded.operation;
+  }
+  Result<Bufs> answer = Carry(*operation, proposal);
+  if (!answer.ok() && !IsClientError(answer.status())) return Fatal(answer.status());
+  const bool held = answer.ok() && !physical_.empty() && physical_.back().second == entry.payload;
+  if (proposal != nullptr && !held) {
+    answers_.push_back({entry.payload, answer.status(), answer.ok() ? *std::move(answer) : Bufs()});
+  }
+
+  const uint64_t took = clock_.MonoNs() - start;
+  if (took >= options_.warning_ns) {
+    slow_applies_.Add();
+    LOG_WARN("apply request took too long", {"took", FormatDurationNs(static_cast<int64_t>(took))},
+             {"expected-duration", FormatDurationNs(static_cast<int64_t>(options_.warning_ns))},
+             {"request", NameOf(*operation)}, {"size", entry.bytes().size()}, {"index", entry.index});
+  }
+}
+
+void Applier::ApplyConfChange(const raft::Entry& entry) {
+  raftpb::ConfChange change;
+  if (entry.type != raft::EntryType::kConfChange ||
+      !change.ParseFromArray(entry.bytes().data(), static_cast<int>(entry.bytes().size()))) {
+    return Fatal(absl::DataLossError(fmt::format("apply: entry {} is not a membership change", entry.index.value)));
+  }
+  Result<cluster::Member> member = cluster::FromJson(change.context());
+  if (change.type() != raftpb::ConfChangeAddNode || !member.ok()) {
+    return Fatal(absl::UnimplementedError(fmt::format(
+        "apply: entry {} changes the members; this version runs clusters of one member", entry.index.value)));
+  }
+  membership_.Add(*std::move(member), batch_);
+}
+
+Status Applier::Refused(const Operation& operation) const {
+  const bool changes_alarms_or_cluster = operation.index() >= 4;
+  if (changes_alarms_or_cluster) return Ok();
+  if (alarms_.Has(CORRUPT)) return errors::Corrupt();
+  const auto* txn = std::get_if<TxnRequest>(&operation);
+  const bool grows = std::holds_alternative<PutRequest>(operation) || (txn != nullptr && Grows(*txn));
+  return grows && alarms_.Has(NOSPACE) ? errors::NoSpace() : Ok();
+}
+
+Result<Bufs> Applier::Carry(const Operation& operation, const Proposal* proposal) {
+  // Leases belong to a module of a later version: none exists.
+  struct NoLeases : Leases {
+    bool Exists(int64_t) const override { return false; }
+  };
+  static const NoLeases leases;
+  RETURN_IF_ERROR(Refused(operation));
+  const ResponseHeader head{membership_.cluster_id(), membership_.self(), 0, last_term_.value};
+  const auto reply = [&](const auto& answer) { return proposal == nullptr ? Bufs() : Encode(answer, head); };
+
+  if (const auto* put = std::get_if<PutRequest>(&operation)) {
+    puts_.Add();
+    mvcc::WriteTxn txn = store_.Write(batch_);
+    ASSIGN_OR_RETURN(const PutAnswer answer, Put(txn, leases, *put));
+    return reply(answer);
+  }
+  if (const auto* range = std::get_if<DeleteRangeRequest>(&operation)) {
+    deletes_.Add();
+    mvcc::WriteTxn txn = store_.Write(batch_);
+    ASSIGN_OR_RETURN(const DeleteAnswer answer, DeleteRange(txn, *range));
+    return reply(answer);
+  }
+  if (const auto* request = std::get_if<TxnRequest>(&operation)) {
+    txns_.Add();
+    mvcc::WriteTxn txn = store_.Write(batch_);
+    ASSIGN_OR_RETURN(const TxnAnswer answer, Txn(txn, leases, *request));
+    return reply(answer);
+  }
+  if (const auto* request = std::get_if<CompactionRequest>(&operation)) return Compact(*request, proposal);
+  if (const auto* request = std::get_if<AlarmRequest>(&operation)) return Alarm(*request);
+  if (const auto* request = std::get_if<membershippb::ClusterVersionSetRequest>(&operation)) {
+    LOG_INFO("updated cluster version", {"to", request->ver()});
+    membership_.SetVersion(request->ver(), batch_);
+    return Bufs();
+  }
+  const auto& request = std::get<membershippb::ClusterMemberAttrSetRequest>(operation);
+  const auto& attributes = request.member_attributes();
+  membership_.SetAttributes(request.member_id(), attributes.name(),
+                            {attributes.client_urls().begin(), attributes.client_urls().end()}, batch_);
+  return Bufs();
+}
+
+Bufs Applier::Alarm(const AlarmRequest& request) {
+  AlarmResponse response;
+  for (AlarmMember& m : alarms_.Apply(request, batch_)) *response.add_alarms() = std::move(m);
+  auto* head = response.mutable_header();
+  head->set_cluster_id(membership_.cluster_id());
+  head->set_member_id(membership_.self());
+  head->set_revision(store_.WriterRevision());
+  head->set_raft_term(last_term_.value);
+  BufsBuilder out;
+  out.Append(response.SerializeAsString());
+  return out.Take();
+}
+
+// ---- compaction ----
+
+Result<Bufs> Applier::Compact(const CompactionRequest& request, const Proposal* proposal) {
+  const int64_t previous = store_.scheduled_compact();
+  RETURN_IF_ERROR(store_.Compact(request.revision(), batch_));
+  // As in etcd: no hash while the compaction before is still under way, since rows of it may be gone or not.
+  // Nor while the log is replayed: that would be work at the start for an answer that etcd has forgotten too.
+  if (serving_ && (previous < 0 || previous == store_.finished_compact())) hash_due_ = {request.revision(), previous};
+  if (!std::exchange(compacting_, true)) executor_.Post([this] { CompactSlice(); });
+  if (request.physical() && proposal != nullptr) {
+    physical_.emplace_back(request.revision(), current_payload_);
+    return Bufs();
+  }
+  return EncodeHeaderOnly({membership_.cluster_id(), membership_.self(), store_.WriterRevision(), last_term_.value});
+}
+
+void Applier::HashBeforeCompaction() {
+  hashing_ = true;
+  const auto [revision, previous] = *std::exchange(hash_due_, std::nullopt);
+  worker_.Post([this, revision = revision, previous = previous] {
+    Result<mvcc::HashByRevision> hash = mvcc::HashForCompaction(store_, revision, previous);
+    executor_.Post([this, hash = std::move(hash)] {
+      hashing_ = false;
+      if (hash.ok()) store_.compaction_hashes().Add(*hash);
+      CompactSlice();
+    });
+  });
+}
+
+void Applier::CompactSlice() {
+  if (failed_) return;
+  compacting_ = true;
+  if (hashing_) return;  // its end comes back here
+  if (hash_due_) return HashBeforeCompaction();
+  const auto again = [this](uint64_t ns) { executor_.PostAfter(ns, [this] { CompactSlice(); }); };
+  std::unique_lock no_persist(deletes_mutex_, std::defer_lock);
+  if (engine_.features() & TENON_ST_HOLD_DELETES && !no_persist.try_lock()) return again(10'000'000);
+
+  const mvcc::Store::Step step = store_.CompactStep(batch_);
+  if (step == mvcc::Store::Step::kNothing) {
+    compacting_ = false;
+    return;
+  }
+  if (step == mvcc::Store::Step::kWait) return again(50'000'000);
+  const bool removed = !batch_.empty();
+  if (removed) {
+    const Status status = engine_.Apply(batch_.ops(), last_);
+    batch_.Clear();
+    if (!status.ok()) return Fatal(status);
+  }
+  if (step == mvcc::Store::Step::kMore) return again(removed ? options_.compaction_pause_ns : 0);
+
+  compacting_ = false;
+  LOG_INFO("finished scheduled compaction", {"compact-revision", store_.finished_compact()});
+  for (auto& [revision, payload] : physical_) {
+    static_cast<const Proposal&>(*payload).Complete(Ok(), EncodeHeaderOnly(header()));
+  }
+  physical_.clear();
+}
+
+}  // namespace tenon::apply

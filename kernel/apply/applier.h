@@ -1,0 +1,141 @@
+// Carries out committed entries, in order, on the apply thread.
+//
+// A turn takes all entries that wait: their changes and the applied index go into the engine as one batch, then the new
+// revision is published, then the callers are answered. The chain in front of the store is etcd's: a corrupt cluster
+// refuses everything, a full one what would grow it.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "kernel/apply/alarms.h"
+#include "kernel/apply/proposal.h"
+#include "kernel/apply/request.h"
+#include "kernel/apply/response.h"
+#include "kernel/apply/txn.h"
+#include "kernel/base/ids.h"
+#include "kernel/cluster/membership.h"
+#include "kernel/metrics/metrics.h"
+#include "kernel/mvcc/store.h"
+#include "kernel/ports/clock.h"
+#include "kernel/ports/executor.h"
+#include "kernel/raft/types.h"
+#include "kernel/storage/batch.h"
+
+namespace tenon::apply {
+
+// Where the engine stands; read at start.
+struct AppliedState {
+  Index index;
+  Term term;
+};
+Result<AppliedState> ReadAppliedState(storage::Engine& engine, const storage::Tables& tables);
+
+class Applier {
+ public:
+  struct Options {
+    uint64_t warning_ns = 100'000'000;         // --warning-apply-duration
+    uint64_t compaction_pause_ns = 1'000'000;  // between two slices that removed rows
+  };
+  struct Parts {
+    storage::Engine& engine;
+    const storage::Tables& tables;
+    mvcc::Store& store;
+    Alarms& alarms;
+    cluster::Membership& membership;
+    Clock& clock;
+    Executor& executor;  // the apply thread
+    Executor& worker;    // slow jobs
+    metrics::Registry& metrics;
+    std::function<void(Status)> fatal;  // the engine failed, or an entry cannot be applied: the member must stop
+  };
+
+  Applier(Parts parts, AppliedState state, Options options);
+
+  // Committed entries in order; those at or before the stored applied index are passed over. [any]
+  void Enqueue(std::vector<raft::Entry> entries);
+  // Called on the apply thread after each turn. Set before the first entry.
+  void OnApplied(std::function<void(Index)> fn) { on_applied_ = std::move(fn); }
+
+  Index applied() const { return Index(applied_.load(std::memory_order_acquire)); }  // [any]
+  Term applied_term() const { return Term(applied_term_.load(std::memory_order_acquire)); }
+  // fn runs once `index` is applied; on the apply thread, or here and now. [any]
+  void WhenApplied(Index index, absl::AnyInvocable<void()> fn);
+
+  // The replay is over: resumes a compaction that was scheduled before the restart. Once. [any]
+  void StartServing() {
+    executor_.Post([this] {
+      serving_ = true;
+      CompactSlice();
+    });
+  }
+  // The engine must not get deletes while this is held (TENON_ST_HOLD_DELETES). [persist]
+  std::mutex& deletes_mutex() { return deletes_mutex_; }
+
+  ResponseHeader header() const;  // of this moment [any]
+
+ private:
+  struct Answer {
+    std::shared_ptr<const raft::Payload> payload;
+    Status status;
+    Bufs bytes;
+  };
+  void Turn();
+  void Apply(const raft::Entry& entry);
+  void ApplyConfChange(const raft::Entry& entry);
+  Status Refused(const Operation& operation) const;
+  Result<Bufs> Carry(const Operation& operation, const Proposal* proposal);
+  Result<Bufs> Compact(const etcdserverpb::CompactionRequest& request, const Proposal* proposal);
+  Bufs Alarm(const etcdserverpb::AlarmRequest& request);
+  bool CommitTurn();
+  void CompactSlice();
+  void HashBeforeCompaction();
+  void Fatal(Status status);
+
+  storage::Engine& engine_;
+  const storage::Tables tables_;
+  mvcc::Store& store_;
+  Alarms& alarms_;
+  cluster::Membership& membership_;
+  Clock& clock_;
+  Executor& executor_;
+  Executor& worker_;
+  std::function<void(Status)> fatal_;
+  std::function<void(Index)> on_applied_;
+  const Options options_;
+
+  std::mutex queue_mutex_;
+  std::vector<raft::Entry> queue_;
+  std::multimap<Index, absl::AnyInvocable<void()>> waiting_;  // under queue_mutex_
+  bool scheduled_ = false;                                    // a turn is posted
+
+  // [apply]
+  storage::Batch batch_;
+  std::vector<Answer> answers_;
+  std::vector<std::pair<int64_t, std::shared_ptr<const raft::Payload>>> physical_;  // wait for the end of a compaction
+  std::shared_ptr<const raft::Payload> current_payload_;
+  Index last_;
+  Term last_term_;
+  bool failed_ = false;
+  bool compacting_ = false;
+  bool serving_ = false;
+  // The compaction whose hash is to be taken before its first row goes: {revision, the one before}.
+  std::optional<std::pair<int64_t, int64_t>> hash_due_;
+  bool hashing_ = false;
+
+  std::atomic<uint64_t> applied_;
+  std::atomic<uint64_t> applied_term_;
+  std::mutex deletes_mutex_;
+
+  metrics::Counter slow_applies_;
+  metrics::Gauge applied_metric_;
+  metrics::Counter puts_, deletes_, txns_;
+};
+
+}  // namespace tenon::apply

@@ -1,0 +1,40 @@
+// A request of this member's own client on its way through the log: the entry's bytes, the request already decoded,
+// and the caller who waits. It travels as the payload of its entry, so apply finds both without a look-up.
+#pragma once
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "kernel/apply/request.h"
+#include "kernel/base/bufs.h"
+#include "kernel/base/status.h"
+#include "kernel/raft/types.h"
+
+namespace tenon::apply {
+
+class Proposal final : public raft::Payload {
+ public:
+  using Done = absl::AnyInvocable<void(Status, Bufs)>;
+
+  // `done` is called exactly once, on any thread: with the answer, or with the reason why there is none (it may still
+  // be applied later, unless nothing was proposed).
+  Proposal(std::string bytes, Request request, Done done)
+      : Payload(std::move(bytes)), request_(std::move(request)), done_(std::move(done)) {}
+  ~Proposal() override { Complete(Status(StatusCode::kUnavailable, "etcdserver: server stopped"), {}); }
+
+  // Later calls do nothing. [any]
+  void Complete(Status status, Bufs answer) const {
+    if (!completed_.exchange(true, std::memory_order_acq_rel)) done_(std::move(status), std::move(answer));
+  }
+  bool completed() const { return completed_.load(std::memory_order_acquire); }
+  const Request& request() const { return request_; }
+
+ private:
+  const Request request_;
+  mutable Done done_;
+  mutable std::atomic<bool> completed_{false};
+};
+
+}  // namespace tenon::apply
