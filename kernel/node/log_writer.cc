@@ -1,0 +1,92 @@
+#include "kernel/node/log_writer.h"
+
+#include <future>
+#include <iterator>
+
+#include "kernel/base/log.h"
+#include "kernel/base/units.h"
+
+namespace tenon::node {
+
+LogWriter::LogWriter(std::unique_ptr<wal::Wal> wal, Executor& executor, metrics::Registry& metrics,
+                     std::function<void(std::vector<raft::Message>)> durable, std::function<void(Status)> fatal)
+    : wal_(std::move(wal)),
+      executor_(executor),
+      durable_(std::move(durable)),
+      fatal_(std::move(fatal)),
+      fsync_seconds_(metrics.NewHistogram("etcd_disk_wal_fsync_duration_seconds",
+                                          "The latency distributions of fsync called by WAL.",
+                                          metrics::ExponentialBuckets(0.001, 2, 14))),
+      write_seconds_(metrics.NewHistogram("etcd_disk_wal_write_duration_seconds",
+                                          "The latency distributions of write called by WAL.",
+                                          metrics::ExponentialBuckets(0.001, 2, 14))),
+      written_(metrics.NewCounter("etcd_disk_wal_write_bytes_total", "Total number of bytes written in WAL.")) {}
+
+void LogWriter::Write(Work work) {
+  std::lock_guard lock(mutex_);
+  queue_.push_back(std::move(work));
+  if (!std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
+}
+
+void LogWriter::Turn() {
+  std::vector<Work> works;
+  {
+    std::lock_guard lock(mutex_);
+    works.swap(queue_);
+    scheduled_ = false;
+  }
+  if (!failed_.ok()) return;
+  failed_ = Carry(works);
+  if (!failed_.ok()) return fatal_(failed_);
+
+  std::vector<raft::Message> messages = std::move(works[0].after_append);
+  for (size_t i = 1; i < works.size(); i++) {
+    std::move(works[i].after_append.begin(), works[i].after_append.end(), std::back_inserter(messages));
+  }
+  durable_(std::move(messages));
+}
+
+Status LogWriter::Carry(std::vector<Work>& works) {
+  bool must_sync = false;
+  for (Work& work : works) {
+    RETURN_IF_ERROR(wal_->Append(work.hard_state ? &*work.hard_state : nullptr, work.entries));
+    must_sync |= work.must_sync;
+  }
+  if (!must_sync) return Ok();  // a commit index alone goes out with the next entries
+  RETURN_IF_ERROR(wal_->Sync());
+
+  const wal::Stats& stats = wal_->stats();
+  fsync_seconds_.Observe(static_cast<double>(stats.last_sync_ns) * 1e-9);
+  write_seconds_.Observe(static_cast<double>(stats.last_write_ns) * 1e-9);
+  written_.Add(static_cast<double>(stats.bytes_written - bytes_written_.load(std::memory_order_relaxed)));
+  bytes_written_.store(stats.bytes_written, std::memory_order_relaxed);
+  if (stats.last_sync_ns > 1'000'000'000) {
+    LOG_WARN("slow fdatasync", {"took", FormatDurationNs(static_cast<int64_t>(stats.last_sync_ns))},
+             {"expected-duration", "1s"});
+  }
+  return Ok();
+}
+
+void LogWriter::Checkpoint(raft::SnapshotMeta meta, raft::HardState state) {
+  executor_.Post([this, meta = std::move(meta), state] {
+    if (!failed_.ok()) return;
+    failed_ = [&] {
+      RETURN_IF_ERROR(wal_->Append(&state, {}));
+      RETURN_IF_ERROR(wal_->SaveSnapshot(meta));
+      RETURN_IF_ERROR(wal_->Sync());
+      return wal_->ReleaseTo(meta.index);
+    }();
+    if (!failed_.ok()) fatal_(failed_);
+  });
+}
+
+Status LogWriter::Flush() {
+  std::promise<Status> done;
+  executor_.Post([&] {
+    if (failed_.ok()) failed_ = wal_->Sync();
+    done.set_value(failed_);
+  });
+  return done.get_future().get();
+}
+
+}  // namespace tenon::node

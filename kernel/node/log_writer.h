@@ -1,0 +1,58 @@
+// Puts raft's log on disk, on the wal thread: everything that waits in one write and one fdatasync.
+#pragma once
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "kernel/base/status.h"
+#include "kernel/metrics/metrics.h"
+#include "kernel/ports/executor.h"
+#include "kernel/raft/types.h"
+#include "kernel/wal/wal.h"
+
+namespace tenon::node {
+
+class LogWriter {
+ public:
+  struct Work {
+    std::optional<raft::HardState> hard_state;
+    std::vector<raft::Entry> entries;
+    bool must_sync = false;
+    std::vector<raft::Message> after_append;  // what may be said once this is durable
+  };
+
+  // durable: called on the wal thread with the messages of all work that is on disk now. fatal: the disk is not to be
+  // trusted any more; nothing is called afterwards.
+  LogWriter(std::unique_ptr<wal::Wal> wal, Executor& executor, metrics::Registry& metrics,
+            std::function<void(std::vector<raft::Message>)> durable, std::function<void(Status)> fatal);
+
+  void Write(Work work);  // [any]
+  // A point to restart from: the state and this snapshot record are made durable, then segments before it are
+  // released. After what was written before. [any]
+  void Checkpoint(raft::SnapshotMeta meta, raft::HardState state);
+  // Everything that was handed in is on disk when it returns. [main]
+  Status Flush();
+
+  uint64_t bytes_written() const { return bytes_written_.load(std::memory_order_relaxed); }
+
+ private:
+  void Turn();
+  Status Carry(std::vector<Work>& works);
+
+  std::unique_ptr<wal::Wal> wal_;
+  Executor& executor_;
+  const std::function<void(std::vector<raft::Message>)> durable_;
+  const std::function<void(Status)> fatal_;
+  std::mutex mutex_;
+  std::vector<Work> queue_;
+  bool scheduled_ = false;
+  Status failed_;  // [wal]
+  std::atomic<uint64_t> bytes_written_{0};
+  metrics::Histogram fsync_seconds_, write_seconds_;
+  metrics::Counter written_;
+};
+
+}  // namespace tenon::node
