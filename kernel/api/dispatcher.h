@@ -1,0 +1,70 @@
+// Method name -> handler, behind tenon.host.dispatch/1: what every transport calls.
+//
+// The services are registered once, before a transport starts; from then on all of it is read only. [any]
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "kernel/api/responder.h"
+#include "kernel/api/server_call.h"
+#include "kernel/base/bufs.h"
+#include "kernel/base/status.h"
+#include "kernel/metrics/metrics.h"
+#include "kernel/ports/clock.h"
+#include "tenon/abi/host.h"
+#include "tenon/abi/transport.h"
+
+namespace tenon::api {
+
+class Dispatcher : public CallObserver {
+ public:
+  // Serves one call; `request` is borrowed for the call.
+  using Unary = std::function<void(std::string_view request, Responder respond)>;
+  // Makes the server's end of a stream.
+  using Stream = std::function<std::shared_ptr<ServerCall>()>;
+  // Is there a leader? For calls that ask for one (metadata hasleader).
+  using HasLeader = std::function<bool()>;
+
+  Dispatcher(Clock& clock, metrics::Registry& metrics, uint64_t warning_ns, HasLeader has_leader);
+
+  void AddUnary(std::string name, Unary handler);
+  void AddStream(std::string name, uint32_t flags, Stream handler);
+  // Every method of `service` (full name) answers UNIMPLEMENTED with this sentence.
+  void AddAbsent(std::string_view service, std::string sentence);
+  // The names of the services, sorted; for reflection.
+  std::vector<std::string> Services() const;
+
+  // The table for Host::Provide; the host's context must be this dispatcher.
+  static const tenon_host_dispatch_v1 kTable;
+
+ private:
+  struct Method {
+    std::string name;  // "/etcdserverpb.KV/Put"
+    uint32_t flags = 0;
+    Unary unary;    // or
+    Stream stream;  // or
+    Status absent;
+  };
+
+  void Add(Method method);
+  const Method* Find(uint32_t id) const { return id == 0 || id > methods_.size() ? nullptr : &methods_[id - 1]; }
+  // What the interceptors of etcd check before any handler.
+  Status Admit(const tenon_call_info& info) const;
+  uint64_t CallUnary(const tenon_call_info& info, Bufs request, tenon_done done);
+  tenon_status CallStream(const tenon_call_info& info, tenon_call_out out, tenon_call_in* in);
+  void CallEnded(uint32_t method, uint64_t started_ns, const Status& status) override;
+
+  Clock& clock_;
+  const uint64_t warning_ns_;
+  const HasLeader has_leader_;
+  std::vector<Method> methods_;  // id - 1
+  absl::flat_hash_map<std::string, uint32_t> ids_;
+  metrics::Counter slow_requests_;
+};
+
+}  // namespace tenon::api

@@ -1,0 +1,62 @@
+#include "kernel/api/server.h"
+
+#include "kernel/base/coding.h"
+#include "kernel/base/errors.h"
+
+namespace tenon::api {
+
+void Server::Fill(etcdserverpb::ResponseHeader* header) const {
+  const apply::ResponseHeader now = Header();
+  header->set_cluster_id(now.cluster_id);
+  header->set_member_id(now.member_id);
+  header->set_revision(now.revision);
+  header->set_raft_term(now.raft_term);
+}
+
+void Server::FillCluster(etcdserverpb::ResponseHeader* header) const {
+  Fill(header);
+  header->clear_revision();
+}
+
+bool IsWellFormed(std::string_view bytes) {
+  while (!bytes.empty()) {
+    uint64_t tag, n = 0;
+    if (!TakeVarint(bytes, tag) || tag >> 3 == 0) return false;
+    switch (tag & 7) {
+      case 0:
+        if (!TakeVarint(bytes, n)) return false;
+        n = 0;
+        break;
+      case 1: n = 8; break;
+      case 2:
+        if (!TakeVarint(bytes, n)) return false;
+        break;
+      case 5: n = 4; break;
+      default: return false;
+    }
+    if (n > bytes.size()) return false;
+    bytes.remove_prefix(n);
+  }
+  return true;
+}
+
+void Server::Propose(apply::Field field, std::string_view bytes, apply::Operation operation, Responder respond) const {
+  apply::Request request{ids.Next(), std::move(operation)};
+  std::string entry = apply::EncodeEntry(request.id, field, bytes);
+  if (entry.size() > limits.max_request_bytes) return respond.Error(errors::RequestTooLarge());
+  node.Propose(std::make_shared<const apply::Proposal>(
+      std::move(entry), std::move(request), [respond = std::move(respond)](const Status& status, Bufs answer) mutable {
+        respond(status, std::move(answer));
+      }));
+}
+
+void RegisterAbsent(Dispatcher& dispatcher) {
+  const auto absent = [&](std::string_view service, std::string_view module) {
+    dispatcher.AddAbsent(service, fmt::format("{}: no {} module is configured", service, module));
+  };
+  absent("etcdserverpb.Lease", "lease");
+  absent("etcdserverpb.Auth", "auth");
+  dispatcher.AddAbsent("etcdserverpb.Watch", "etcdserverpb.Watch: not built yet in this version of Tenon");
+}
+
+}  // namespace tenon::api

@@ -1,0 +1,107 @@
+// What the services reach, and the steps that several of them take.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernel/api/dispatcher.h"
+#include "kernel/api/responder.h"
+#include "kernel/apply/alarms.h"
+#include "kernel/apply/applier.h"
+#include "kernel/apply/parse.h"
+#include "kernel/apply/request.h"
+#include "kernel/apply/response.h"
+#include "kernel/cluster/ids.h"
+#include "kernel/cluster/membership.h"
+#include "kernel/mvcc/store.h"
+#include "kernel/node/node.h"
+#include "kernel/ports/executor.h"
+#include "kernel/storage/engine.h"
+#include "proto/rpc.pb.h"
+
+namespace tenon::api {
+
+struct Limits {
+  uint64_t max_request_bytes = 1536 * 1024;
+  uint64_t max_txn_ops = 128;
+  int64_t quota_bytes = 2ll << 30;  // shown by Status
+};
+
+// Read pool: each reader thread is an executor; calls take turns.
+class ReadPool {
+ public:
+  explicit ReadPool(std::vector<Executor*> threads) : threads_(std::move(threads)) {}
+  void Post(Task task) { Next().Post(std::move(task)); }
+  Executor& Next() { return *threads_[next_.fetch_add(1, std::memory_order_relaxed) % threads_.size()]; }
+
+ private:
+  std::vector<Executor*> threads_;
+  std::atomic<size_t> next_{0};
+};
+
+struct Server {
+  node::Node& node;
+  apply::Applier& applier;
+  apply::Alarms& alarms;
+  mvcc::Store& store;
+  storage::Engine& engine;
+  cluster::Membership& membership;
+  cluster::RequestIds& ids;
+  ReadPool& readers;
+  Clock& clock;
+  Executor& worker;                           // slow jobs
+  std::function<bool(uint64_t bytes)> admit;  // is there room on the disk for a request that adds so much?
+  Limits limits;
+
+  apply::ResponseHeader Header() const { return applier.header(); }
+  // Fills a message's header with this member's ids, term and the newest revision.
+  void Fill(etcdserverpb::ResponseHeader* header) const;
+  // Without the revision, as the Cluster service's headers are.
+  void FillCluster(etcdserverpb::ResponseHeader* header) const;
+
+  // Proposes the request (its wire bytes and the decoded form) and answers with what apply says.
+  void Propose(apply::Field field, std::string_view bytes, apply::Operation operation, Responder respond) const;
+};
+
+// Are these whole fields of protobuf's wire format, whatever is in them?
+bool IsWellFormed(std::string_view bytes);
+
+// grpc-go's words for bytes that are not the message.
+inline Status CannotParse() {
+  return absl::InternalError("grpc: error unmarshalling request: proto: cannot parse invalid wire-format data");
+}
+
+// Decodes, or answers as gRPC does when it cannot. Only a transaction may nest deeper than protobuf's own limit.
+template <class Message>
+bool Parse(std::string_view bytes, Message& message, Responder& respond) {
+  if constexpr (std::is_same_v<Message, etcdserverpb::TxnRequest>) {
+    if (apply::ParseNested(bytes, message, apply::kMaxRequestDepth)) return true;
+  } else {
+    if (message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return true;
+  }
+  respond.Error(CannotParse());
+  return false;
+}
+
+// The same for messages with text in them, which has to be UTF-8.
+template <class Message>
+bool ParseText(std::string_view bytes, Message& message, Responder& respond) {
+  if (message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return true;
+  const char* what =
+      IsWellFormed(bytes) ? "string field contains invalid UTF-8" : "proto: cannot parse invalid wire-format data";
+  respond.Error(Status(StatusCode::kInternal, fmt::format("grpc: error unmarshalling request: {}", what)));
+  return false;
+}
+
+void RegisterKv(Dispatcher& dispatcher, Server& server);
+void RegisterMaintenance(Dispatcher& dispatcher, Server& server);
+void RegisterCluster(Dispatcher& dispatcher, Server& server);
+void RegisterHealth(Dispatcher& dispatcher, Server& server);
+void RegisterReflection(Dispatcher& dispatcher);
+// Services of modules that are not configured, or of parts that this version has not got.
+void RegisterAbsent(Dispatcher& dispatcher);
+
+}  // namespace tenon::api

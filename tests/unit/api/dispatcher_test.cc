@@ -1,0 +1,286 @@
+// Calls as a transport makes them: each is answered once, streams end once, strange callers do no harm.
+#include "kernel/api/dispatcher.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "kernel/api/server.h"
+#include "kernel/plugin/host.h"
+#include "tests/support/member_fixture.h"
+
+namespace tenon::api {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+// The client's end of a stream.
+struct Client {
+  static Client& Of(void* self) { return *static_cast<Client*>(self); }
+  static const tenon_call_out_v1 kTable;
+  tenon_call_out out() { return {&kTable, this}; }
+  void Send(const std::string& bytes) {
+    BufsBuilder b;
+    b.Append(bytes);
+    in.fn->message(in.self, b.Take().Release());
+  }
+  void Release() { in.fn->release(in.self); }
+
+  std::vector<std::string> messages;
+  std::vector<std::string> ends;
+  bool hold = false;
+  tenon_call_in in{};
+};
+const tenon_call_out_v1 Client::kTable = {
+    sizeof(tenon_call_out_v1), nullptr,
+    [](void* self, tenon_bufs message) {
+      const Bufs owned(message);
+      std::string scratch;
+      Of(self).messages.emplace_back(owned.Flatten(scratch));
+      return static_cast<tenon_status>(Of(self).hold ? TENON_AGAIN : TENON_OK);
+    },
+    [](void*) {},
+    [](void* self, tenon_status status, const tenon_error* error, const tenon_kv*, size_t) {
+      Of(self).ends.push_back(status == TENON_OK ? "OK" : error->msg);
+    }};
+
+class DispatcherTest : public ::testing::Test {
+ protected:
+  DispatcherTest() {
+    host.set_context(&dispatcher);
+    RegisterKv(dispatcher, server);
+    RegisterAbsent(dispatcher);
+    m.Lead();
+  }
+  static tenon_slice Slice(std::string_view s) { return {reinterpret_cast<const uint8_t*>(s.data()), s.size()}; }
+  uint32_t Id(std::string_view name) {
+    uint32_t flags;
+    return Dispatcher::kTable.method(host.abi(), Slice(name), &flags);
+  }
+  void Call(uint32_t method, const std::string& request) {
+    tenon_call_info info{};
+    info.size = sizeof info;
+    info.method = method;
+    BufsBuilder b;
+    b.Append(request);
+    Dispatcher::kTable.unary(
+        host.abi(), &info, b.Take().Release(),
+        {this, [](void* self, tenon_status status, const tenon_error* error, tenon_bufs bufs) {
+           TENON_RELEASE(bufs);
+           static_cast<DispatcherTest*>(self)->answers.push_back(status == TENON_OK ? "OK" : error->msg);
+         }});
+    m.Run();
+  }
+  tenon_status Stream(Client& client, std::string_view name = "/etcdserverpb.KV/RangeStream") {
+    tenon_call_info info{};
+    info.size = sizeof info;
+    info.method = Id(name);
+    return Dispatcher::kTable.stream(host.abi(), &info, client.out(), &client.in);
+  }
+  static std::string All() {
+    etcdserverpb::RangeRequest r;
+    r.set_key(std::string("\0", 1));
+    r.set_range_end(std::string("\0", 1));
+    return r.SerializeAsString();
+  }
+  static etcdserverpb::RangeResponse Merged(const Client& client) {
+    etcdserverpb::RangeResponse whole;
+    for (const std::string& bytes : client.messages) {
+      etcdserverpb::RangeStreamResponse part;
+      EXPECT_TRUE(part.ParseFromString(bytes));
+      whole.MergeFrom(part.range_response());
+    }
+    return whole;
+  }
+
+  std::vector<std::string> answers;  // first: what nobody answered is answered when it goes
+  testing::MemberFixture m;
+  cluster::RequestIds ids{1, 1};
+  ReadPool readers{{&m.reader_thread}};
+  Server server{*m.node,
+                *m.applier,
+                m.alarms,
+                *m.s.store,
+                *m.s.engine,
+                m.membership,
+                ids,
+                readers,
+                m.s.clock,
+                m.reader_thread,
+                [](uint64_t) { return true; },
+                {}};
+  Dispatcher dispatcher{m.s.clock, m.metrics, /*warning_ns=*/0, [] { return true; }};
+  plugin::Host host{{"test", "test"}, {}};
+};
+
+TEST_F(DispatcherTest, RequestIsServed) {
+  etcdserverpb::PutRequest r;
+  r.set_key("k");
+  Call(Id("/etcdserverpb.KV/Put"), r.SerializeAsString());
+  EXPECT_THAT(answers, ElementsAre("OK"));
+  EXPECT_EQ(m.s.store->revision(), 2);
+}
+
+// With every call slow enough to be logged.
+TEST_F(DispatcherTest, UnknownMethodsAndWrongKindsAreAnswered) {
+  EXPECT_EQ(Id("/no/Such"), 0u);
+  Call(0, "");
+  Call(12345, "");
+  Call(Id("/etcdserverpb.KV/RangeStream"), "");
+  ASSERT_EQ(answers.size(), 3u);
+  EXPECT_EQ(answers[0], "unknown method");
+  EXPECT_THAT(answers[2], ::testing::HasSubstr("streaming"));
+  Client client;
+  EXPECT_EQ(Stream(client, "/etcdserverpb.KV/Put"), TENON_UNIMPLEMENTED);
+}
+
+TEST_F(DispatcherTest, BytesThatAreNoRequestAreAnswered) {
+  for (const char* method : {"Range", "Put", "DeleteRange", "Txn", "Compact"}) {
+    answers.clear();
+    Call(Id(std::string("/etcdserverpb.KV/") + method), "\xff\xff\xff");
+    ASSERT_EQ(answers.size(), 1u) << method;
+    EXPECT_THAT(answers[0], ::testing::StartsWith("grpc: error unmarshalling request"));
+  }
+}
+
+TEST_F(DispatcherTest, DeeperTransactionsThanProtobufsLimitAreEtcdsBusiness) {
+  etcdserverpb::TxnRequest r;
+  etcdserverpb::TxnRequest* t = &r;
+  for (int i = 0; i < 126; i++) t = t->add_success()->mutable_request_txn();
+  t->add_success()->mutable_request_put()->set_key("k");
+  Call(Id("/etcdserverpb.KV/Txn"), r.SerializeAsString());
+  for (int i = 0; i < 10; i++) t = t->mutable_success(0)->mutable_request_txn(), t->add_success();
+  Call(Id("/etcdserverpb.KV/Txn"), r.SerializeAsString());
+  EXPECT_THAT(answers, ElementsAre("OK", "etcdserver: too many operations in txn request"));
+}
+
+TEST_F(DispatcherTest, AnswerIsGivenOnceEvenIfNobodyGivesIt) {
+  int calls = 0;
+  const tenon_done done{&calls, [](void* n, tenon_status status, const tenon_error*, tenon_bufs) {
+                          EXPECT_EQ(status, TENON_UNAVAILABLE);
+                          ++*static_cast<int*>(n);
+                        }};
+  { Responder dropped(done, nullptr, 1, 0); }
+  EXPECT_EQ(calls, 1);
+  {
+    Responder moved(done, nullptr, 1, 0);
+    Responder to(std::move(moved));
+  }
+  EXPECT_EQ(calls, 2);
+}
+
+TEST_F(DispatcherTest, StreamCarriesTheWholeAnswerInPieces) {
+  for (int i = 0; i < 1000; i++) m.s.Put(fmt::format("{:04}", i), std::string(static_cast<size_t>(i % 7) * 100, 'v'));
+  Client client;
+  ASSERT_EQ(Stream(client), TENON_OK);
+  client.Send(All());
+  client.in.fn->half_close(client.in.self);
+  m.Run();
+  EXPECT_GT(client.messages.size(), 3u);
+  const auto whole = Merged(client);
+  EXPECT_EQ(whole.kvs_size(), 1000);
+  EXPECT_EQ(whole.kvs(999).key(), "0999");
+  EXPECT_EQ(whole.count(), 1000);
+  EXPECT_EQ(whole.header().revision(), 1001);
+  EXPECT_THAT(client.ends, ElementsAre("OK"));
+  client.Release();
+}
+
+TEST_F(DispatcherTest, PieceThatGrewOverSmallRowsDoesNotSwallowTheLargeOnes) {
+  for (int i = 0; i < 3000; i++) m.s.Put(fmt::format("a{:04}", i), "");
+  for (int i = 0; i < 60; i++) m.s.Put(fmt::format("b{:04}", i), std::string(1 << 20, 'v'));
+  Client client;
+  ASSERT_EQ(Stream(client), TENON_OK);
+  client.Send(All());
+  m.Run();
+  for (const std::string& message : client.messages) EXPECT_LT(message.size(), 4u << 20);
+  EXPECT_EQ(Merged(client).kvs_size(), 3060);
+  client.Release();
+}
+
+TEST_F(DispatcherTest, StreamWaitsForASlowClient) {
+  for (int i = 0; i < 100; i++) m.s.Put(fmt::format("{:04}", i), "v");
+  Client client;
+  client.hold = true;
+  ASSERT_EQ(Stream(client), TENON_OK);
+  client.in.fn->writable(client.in.self);  // too early: nothing was sent
+  m.Run();
+  EXPECT_THAT(client.messages, IsEmpty());
+  client.Send(All());
+  m.Run();
+  EXPECT_EQ(client.messages.size(), 1u);
+  for (size_t sent = 1; client.ends.empty(); sent++) {
+    ASSERT_EQ(client.messages.size(), sent);
+    client.in.fn->writable(client.in.self);
+    m.Run();
+  }
+  EXPECT_EQ(Merged(client).kvs_size(), 100);
+  client.Release();
+}
+
+TEST_F(DispatcherTest, CancelledStreamEndsOnceWhereverItIs) {
+  for (int i = 0; i < 100; i++) m.s.Put(fmt::format("{:04}", i), "v");
+  for (const int after : {0, 1, 2}) {
+    Client client;
+    client.hold = true;
+    ASSERT_EQ(Stream(client), TENON_OK);
+    if (after > 0) client.Send(All());
+    if (after > 1) m.Run();
+    client.in.fn->cancel(client.in.self);
+    client.in.fn->writable(client.in.self);
+    m.Run();
+    client.in.fn->cancel(client.in.self);
+    m.Run();
+    EXPECT_EQ(client.ends.size(), 1u) << after;
+    client.Release();
+  }
+}
+
+TEST_F(DispatcherTest, SecondRequestOnARangeStreamEndsIt) {
+  Client client;
+  ASSERT_EQ(Stream(client), TENON_OK);
+  client.Send(All());
+  client.Send(All());
+  m.Run();
+  EXPECT_EQ(client.ends.size(), 1u);
+  client.Release();
+}
+
+TEST_F(DispatcherTest, RangeStreamWithoutARequestEnds) {
+  Client client;
+  ASSERT_EQ(Stream(client), TENON_OK);
+  client.in.fn->half_close(client.in.self);
+  m.Run();
+  EXPECT_EQ(client.ends.size(), 1u);
+  client.Release();
+}
+
+TEST_F(DispatcherTest, StreamThatIsCompactedAwayUnderASlowClientSaysSo) {
+  for (int i = 0; i < 400; i++) m.s.Put(fmt::format("{:04}", i % 200), "v");  // what 150 saw is not cached any more
+  etcdserverpb::RangeRequest r;
+  r.set_key(std::string("\0", 1));
+  r.set_range_end(std::string("\0", 1));
+  r.set_revision(150);
+  Client client;
+  client.hold = true;
+  ASSERT_EQ(Stream(client), TENON_OK);
+  client.Send(r.SerializeAsString());
+  m.Run();
+  ASSERT_TRUE(m.s.ScheduleCompact(m.s.store->revision()).ok());
+  m.s.clock.Advance(61'000'000'000);
+  while (m.s.CompactStep() == mvcc::Store::Step::kMore) {
+  }
+  client.hold = false;
+  client.in.fn->writable(client.in.self);
+  m.Run();
+  EXPECT_THAT(client.ends, ElementsAre("etcdserver: mvcc: required revision has been compacted"));
+  client.Release();
+}
+
+TEST_F(DispatcherTest, AbsentServiceNamesItsModule) {
+  Call(Id("/etcdserverpb.Lease/LeaseGrant"), "");
+  EXPECT_THAT(answers, ElementsAre("etcdserverpb.Lease: no lease module is configured"));
+}
+
+}  // namespace
+}  // namespace tenon::api
