@@ -1,0 +1,29 @@
+// The data directory: whose it is, that nobody else uses it, and where things lie in it.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "kernel/base/status.h"
+#include "kernel/ports/disk.h"
+
+namespace tenon {
+
+class DataDir {
+ public:
+  // Makes it if absent, locks it, reads its mark. FailedPrecondition: another process uses it, or it is etcd's, or
+  // another engine wrote it; the sentence says what to do.
+  static Result<DataDir> Open(Disk& disk, const std::string& path, const std::string& wal_dir,
+                              const std::string& engine);
+
+  const std::string& wal() const { return wal_; }
+  std::string engine() const { return path_ + "/member/engine"; }
+  std::string streams() const { return path_ + "/member/snap"; }
+  std::string index() const { return path_ + "/member/index"; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_, wal_;
+  std::unique_ptr<FileLock> lock_, wal_lock_;
+};
+
+}  // namespace tenon
