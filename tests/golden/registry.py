@@ -1,0 +1,16 @@
+"""Groups of cases. A group gets fresh servers; its cases run in order on them, each on an empty key space."""
+
+import importlib
+
+GROUPS = ("range", "put_delete", "txn", "compact", "stream", "maintenance", "cluster", "wire")
+_cases = {}
+
+
+def case(function):
+    _cases.setdefault(function.__module__, []).append(function)
+    return function
+
+
+def cases(group):
+    module = importlib.import_module(f"cases_{group}")
+    return _cases.get(module.__name__, [])

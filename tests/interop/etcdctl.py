@@ -1,0 +1,193 @@
+"""etcdctl, 3.4 and 3.7.3, against one endpoint: each command with its exact output."""
+
+import json
+import os
+import re
+import subprocess
+
+
+class Etcdctl:
+    def __init__(self, binary, endpoint):
+        self.binary = binary
+        self.endpoint = endpoint
+
+    def __call__(self, *arguments, stdin=None):
+        """(exit code, stdout, stderr)"""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("ETCDCTL_")}
+        result = subprocess.run(
+            [self.binary, f"--endpoints={self.endpoint}", *arguments],
+            input=stdin,
+            text=True,
+            capture_output=True,
+            timeout=60,
+            env=environment,
+        )
+        return result.returncode, result.stdout, result.stderr
+
+    def json(self, *arguments):
+        code, out, error = self(*arguments, "-w", "json")
+        assert code == 0, error
+        return json.loads(out)
+
+
+def version(binary):
+    out = subprocess.run([binary, "version"], capture_output=True, text=True).stdout
+    found = re.search(r"etcdctl version: (\d+\.\d+)", out)
+    return found[1] if found else None
+
+
+def run(report, binary, endpoint):
+    ctl = Etcdctl(binary, endpoint)
+    release = version(binary)
+    new = release.startswith("3.7")
+
+    def shows(name, wanted, *arguments, stdin=None):
+        code, out, error = ctl(*arguments, stdin=stdin)
+        report.check(
+            f"etcdctl {release}: {name}",
+            code == 0 and out == wanted,
+            f"{' '.join(arguments)}\nexit {code}\ngot    {out!r}\nwanted {wanted!r}\n{error}",
+        )
+
+    def fails(name, text, *arguments, stdin=None):
+        code, out, error = ctl(*arguments, stdin=stdin)
+        report.check(f"etcdctl {release}: {name}", code != 0 and text in error, f"exit {code}\n{out}{error}")
+
+    ctl("del", "", "--from-key=true")
+    shows("put", "OK\n", "put", "a", "1")
+    shows("put from stdin", "OK\n", "put", "a", stdin="2")
+    shows("put --prev-kv", "OK\na\n2\n", "put", "a", "3", "--prev-kv")
+    shows("put --ignore-value", "OK\n", "put", "a", "--ignore-value")
+    shows("put --ignore-lease", "OK\n", "put", "a", "4", "--ignore-lease")
+    fails("put with an unknown lease", "etcdserver: requested lease not found", "put", "a", "5", "--lease=1234")
+    fails("put --ignore-value of nothing", "etcdserver: key not found", "put", "missing", "--ignore-value")
+
+    for key, value in (("r/1", "c"), ("r/2", "a"), ("r/3", "b"), ("r/2", "z")):
+        ctl("put", key, value)
+    now = ctl.json("get", "a")["header"]["revision"]
+    shows("get", "a\n4\n", "get", "a")
+    shows("get of nothing", "", "get", "nothing")
+    shows("get END", "r/1\nc\nr/2\nz\n", "get", "r/1", "r/3")
+    shows("get --prefix", "r/1\nc\nr/2\nz\nr/3\nb\n", "get", "r/", "--prefix")
+    shows("get --from-key --limit", "r/2\nz\n", "get", "r/2", "--from-key", "--limit=1")
+    shows("get --rev", "a\n", "get", "r/2", f"--rev={now - 1}", "--print-value-only")
+    shows("get --keys-only", "r/1\n\nr/2\n\n", "get", "r/1", "r/3", "--keys-only")
+    shows("get --print-value-only", "z\n", "get", "r/2", "--print-value-only")
+    shows("get --consistency=s", "r/2\nz\n", "get", "r/2", "--consistency=s")
+    for target, wanted in (
+        ("key", "b z c"),
+        ("value", "z c b"),
+        ("modify", "z b c"),
+        ("create", "b z c"),
+        ("version", "z c b"),
+    ):
+        shows(
+            f"get --sort-by={target}",
+            "\n".join(wanted.split()) + "\n",
+            "get",
+            "r/",
+            "--prefix",
+            "--order=DESCEND",
+            f"--sort-by={target}",
+            "--print-value-only",
+        )
+    shows("get --hex", "\\x61\n\\x34\n", "get", "a", "--hex")
+    fails("get of a future revision", "required revision is a future revision", "get", "a", f"--rev={now + 100}")
+    if new:
+        counted = ctl("get", "r/", "--prefix", "--count-only", "-w", "fields")[1]
+        report.check(f"etcdctl {release}: get --count-only", '"Count" : 3' in counted, counted)
+        shows("get --stream", "r/1\nc\nr/2\nz\nr/3\nb\n", "get", "r/", "--prefix", "--stream")
+        shows("get --stream --limit", "r/1\nc\n", "get", "r/", "--prefix", "--stream", "--limit=1")
+        shows(
+            "get --min-mod-rev",
+            "r/3\nb\nr/2\nz\n",
+            "get",
+            "r/",
+            "--prefix",
+            f"--min-mod-rev={now - 1}",
+            "--sort-by=modify",
+        )
+        shows("get --max-create-rev", "r/1\nc\nr/2\nz\n", "get", "r/", "--prefix", f"--max-create-rev={now - 2}")
+    answer = ctl.json("get", "r/2")
+    item = answer["kvs"][0]
+    report.equal(
+        f"etcdctl {release}: get -w json",
+        (item["create_revision"], item["mod_revision"], item["version"], answer["count"]),
+        (now - 2, now, 2, 1),
+    )
+
+    shows("txn that succeeds", 'SUCCESS\n\nOK\n\na\n5\n', "txn", stdin='val("a") = "4"\n\nput a 5\nget a\n\ndel a\n\n')
+    shows("txn that fails", "FAILURE\n\na\n5\n", "txn", stdin='mod("a") = "1"\n\nput a 6\n\nget a\n\n')
+    shows(
+        "txn with several compares",
+        "SUCCESS\n\n1\n",
+        "txn",
+        stdin='ver("a") > "1"\ncreate("none") = "0"\n\ndel a\n\n\n',
+    )
+    fails(
+        "txn with a duplicate key",
+        "etcdserver: duplicate key given in txn request",
+        "txn",
+        stdin='val("r/1") = "c"\n\nput a 1\nput a 2\n\n\n',
+    )
+
+    shows("del", "1\n", "del", "r/1")
+    shows("del --prev-kv", "1\nr/2\nz\n", "del", "r/2", "--prev-kv")
+    shows("del of nothing", "0\n", "del", "r/1")
+    ctl("put", "d/1", "x"), ctl("put", "d/2", "y")
+    shows("del --prefix", "2\n", "del", "d/", "--prefix")
+    shows("del --from-key", "1\n", "del", "r/", "--from-key")
+
+    now = ctl.json("put", "c", "1")["header"]["revision"]
+    ctl("put", "c", "2")
+    shows("compaction", f"compacted revision {now}\n", "compaction", str(now))
+    shows("compaction --physical", f"compacted revision {now + 1}\n", "compaction", "--physical", str(now + 1))
+    fails("compaction twice", "etcdserver: mvcc: required revision has been compacted", "compaction", str(now))
+    fails(
+        "get of a compacted revision",
+        "etcdserver: mvcc: required revision has been compacted",
+        "get",
+        "c",
+        f"--rev={now}",
+    )
+
+    _maintenance(report, ctl, release)
+
+
+def _maintenance(report, ctl, release):
+    code, out, error = ctl("endpoint", "health")
+    report.check(
+        f"etcdctl {release}: endpoint health",
+        code == 0 and "is healthy: successfully committed proposal" in out + error,
+        out + error,
+    )
+    status = ctl.json("endpoint", "status")[0]["Status"]
+    member = status["header"]["member_id"]
+    report.equal(f"etcdctl {release}: endpoint status", (status["version"], status["leader"]), ("3.7.3", member))
+    for form in ("simple", "table", "fields"):
+        code, out, error = ctl("endpoint", "status", "-w", form)
+        report.check(f"etcdctl {release}: endpoint status -w {form}", code == 0 and "3.7.3" in out, out + error)
+    first, again = ctl.json("endpoint", "hashkv")[0]["HashKV"], ctl.json("endpoint", "hashkv")[0]["HashKV"]
+    report.check(
+        f"etcdctl {release}: endpoint hashkv", first["hash"] == again["hash"] and first["hash"] > 0, str(first)
+    )
+    code, out, error = ctl("member", "list")
+    report.check(f"etcdctl {release}: member list", code == 0 and out.startswith(f"{member:x}, started, "), out + error)
+    code, out, error = ctl("endpoint", "health", "--cluster")
+    report.check(f"etcdctl {release}: endpoint health --cluster", code == 0, out + error)
+    code, out, error = ctl("defrag")
+    report.check(f"etcdctl {release}: defrag", code == 0 and "Finished defragmenting etcd member" in out, out + error)
+    code, out, error = ctl("alarm", "list")
+    report.check(f"etcdctl {release}: alarm list", (code, out) == (0, ""), out + error)
+    code, out, error = ctl("alarm", "disarm")
+    report.check(f"etcdctl {release}: alarm disarm", (code, out) == (0, ""), out + error)
+    code, out, error = ctl("move-leader", "1234")
+    report.check(
+        f"etcdctl {release}: move-leader to nobody", code != 0 and "bad leader transferee" in error, out + error
+    )
+    code, out, error = ctl("member", "remove", "1234")
+    report.check(
+        f"etcdctl {release}: member remove of nobody",
+        code != 0 and "etcdserver: member not found" in error,
+        out + error,
+    )

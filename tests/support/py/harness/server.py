@@ -1,0 +1,243 @@
+"""A server process under test: Tenon's or etcd's, started with the same flags."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+from harness import messages
+from harness.client import Client
+from harness.wait import until
+
+START_SECONDS = 30
+
+
+def find_peer(name="etcd", given=None):
+    """etcd's binary: given on the command line, in the folder $TENON_PEER, or on PATH; only version 3.7.x counts."""
+    candidates = [given] if given else []
+    if os.environ.get("TENON_PEER"):
+        candidates.append(os.path.join(os.environ["TENON_PEER"], name))
+    if shutil.which(name):
+        candidates.append(shutil.which(name))
+    for path in candidates:
+        if os.path.isdir(path):
+            path = os.path.join(path, name)
+        if os.access(path, os.X_OK):
+            flag = "--version" if name == "etcd" else "version"
+            text = subprocess.run([path, flag], capture_output=True, text=True).stdout
+            if re.search(r"version: 3\.7\.", text, re.I):
+                return path
+    return None
+
+
+def find_tenon(given=None):
+    """tenond: given on the command line, or in build/release/bin."""
+    path = Path(given) if given else messages.ROOT / "build/release/bin/tenond"
+    return str(path) if os.access(path, os.X_OK) else None
+
+
+def version_of(binary):
+    return subprocess.run([binary, "--version"], capture_output=True, text=True).stdout
+
+
+_ports_lock = threading.Lock()
+_ports_given = set()
+
+
+def free_port():
+    """A port nobody listens on. $TENON_TEST_PORTS=FIRST-LAST confines the search on a shared machine."""
+    with _ports_lock:
+        window = os.environ.get("TENON_TEST_PORTS")
+        if window:
+            first, last = (int(part) for part in window.split("-"))
+            candidates = [port for port in range(first, last + 1) if port not in _ports_given]
+            if not candidates:
+                _ports_given.clear()
+                candidates = list(range(first, last + 1))
+        else:
+            candidates = [0] * 100
+        for port in candidates:
+            with socket.socket() as probe:
+                if window:  # as the server does: what an earlier one left in TIME_WAIT is free
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+                port = probe.getsockname()[1]
+                if port not in _ports_given:
+                    _ports_given.add(port)
+                    return port
+    raise RuntimeError("no free port")
+
+
+class Server:
+    """Owns one process and its data directory. `flags` are etcd's flags as a dict without the dashes.
+
+    With `storage` (or `config`) Tenon gets a config file in place of flags, since --config-file makes flags ignored;
+    etcd never gets one.
+    """
+
+    def __init__(self, binary, folder, name="m1", flags=None, storage=None, config=None, wrapper=()):
+        self.binary = str(binary)
+        self.is_etcd = "Tenon Version" not in version_of(self.binary)
+        self.label = "etcd" if self.is_etcd else "tenon"
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.data_dir = self.folder / "data"
+        self.log_path = self.folder / "log"
+        self.name = name
+        self.flags = dict(flags or {})
+        self.storage = storage
+        self.config = config
+        self.wrapper = list(wrapper)
+        self.port = free_port()
+        self.peer_port = free_port() if self.is_etcd else None
+        self.process = None
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def command(self):
+        url = f"http://{self.address}"
+        flags = {
+            "name": self.name,
+            "data-dir": str(self.data_dir),
+            "listen-client-urls": url,
+            "advertise-client-urls": url,
+        }
+        if self.is_etcd:
+            peer = f"http://127.0.0.1:{self.peer_port}"
+            flags.update(
+                {
+                    "listen-peer-urls": peer,
+                    "initial-advertise-peer-urls": peer,
+                    "initial-cluster": f"{self.name}={peer}",
+                    "log-level": "warn",
+                }
+            )
+        flags.update(self.flags)
+        if not self.is_etcd and (self.storage or self.config):
+            path = self.folder / "config.yaml"
+            path.write_text(self._yaml(flags))
+            return [*self.wrapper, self.binary, f"--config-file={path}"]
+        return [*self.wrapper, self.binary, *[f"--{key}={value}" for key, value in flags.items()]]
+
+    def _yaml(self, flags):
+        text = "".join(f"{key}: {value}\n" for key, value in flags.items())
+        modules = f"modules:\n  storage: {{ use: {self.storage} }}\n" if self.storage else ""
+        return text + modules + (self.config or "")
+
+    def launch(self):
+        """Starts the process and does not wait."""
+        assert self.process is None, "started twice"
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                self.command(), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+            )
+        return self
+
+    def start(self, seconds=START_SECONDS):
+        """Starts the process and returns when it answers a linearizable read and has published its name."""
+        return self.launch().await_ready(seconds)
+
+    def await_ready(self, seconds=START_SECONDS):
+        until(self._listens, seconds, lambda: f"{self.label} listens on {self.address}\n{self.log_tail()}")
+        with self.client(timeout=2.0) as client:
+            until(
+                lambda: self._alive() and client.range(b"ready").ok,
+                seconds,
+                lambda: f"{self.label} answers a read\n{self.log_tail()}",
+            )
+            until(
+                lambda: self._alive() and self._published(client),
+                seconds,
+                lambda: f"{self.label} publishes its name\n{self.log_tail()}",
+            )
+        return self
+
+    def _alive(self):
+        if self.process.poll() is not None:
+            raise RuntimeError(f"{self.label} ended with {self.process.returncode}\n{self.log_tail()}")
+        return True
+
+    def _listens(self):
+        self._alive()
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    @staticmethod
+    def _published(client):
+        members, status = client.members(), client.status()
+        return (
+            members.ok
+            and all(member.name for member in members.message.members)
+            and status.ok
+            and status.message.storageVersion.startswith("3.7")
+        )
+
+    def wait_exit(self, seconds=20):
+        """The exit code of a process that ends by itself."""
+        code = until(
+            lambda: None if self.process.poll() is None else (self.process.returncode,),
+            seconds,
+            lambda: f"{self.label} ends\n{self.log_tail()}",
+        )[0]
+        self.process = None
+        return code
+
+    def kill(self):
+        """SIGKILL, as power loss for a process."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def stop(self, seconds=20):
+        """SIGTERM; SIGKILL if that does not end it in time, which raises."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise RuntimeError(f"{self.label} does not end on SIGTERM in {seconds} s\n{self.log_tail()}") from None
+        self.process = None
+
+    def restart(self):
+        self.stop()
+        return self.start()
+
+    def client(self, **options):
+        return Client(self.address, **options)
+
+    def log_tail(self, size=2000):
+        return self.log_path.read_bytes()[-size:].decode(errors="replace") if self.log_path.exists() else ""
+
+    def memory_kib(self):
+        """{'VmRSS': ..., 'RssAnon': ...} of the process in KiB."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        return {key: int(re.search(rf"^{key}:\s+(\d+)", text, re.M)[1]) for key in ("VmRSS", "RssAnon")}
+
+    def open_files(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def threads(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/task"))
+
+    def cpu_seconds(self):
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.kill()
