@@ -1,0 +1,379 @@
+#include "tests/sim/checker.h"
+
+#include <algorithm>
+
+#include "kernel/apply/range.h"
+#include "kernel/apply/response.h"
+#include "kernel/mvcc/hash.h"
+#include "kernel/mvcc/key_value.h"
+#include "kernel/mvcc/read_view.h"
+
+namespace tenon::sim {
+namespace {
+
+using namespace etcdserverpb;  // NOLINT: the requests' names, all over this file
+
+template <class... Args>
+[[noreturn]] void Wrong(fmt::format_string<Args...> text, Args&&... args) {
+  throw Violation(fmt::format(text, std::forward<Args>(args)...));
+}
+
+void RequireParsed(google::protobuf::MessageLite& message, const std::string& bytes) {
+  if (!message.ParseFromString(bytes)) Wrong("an answer of {} bytes is not a {}", bytes.size(), message.GetTypeName());
+}
+
+// The answer to `write`, without headers, and the revision in its header.
+std::pair<Response, int64_t> Parse(const Write& write, const std::string& bytes) {
+  const auto parsed = [&](auto response) {
+    RequireParsed(response, bytes);
+    const int64_t revision = response.header().revision();
+    response.clear_header();
+    return std::pair{Response(std::move(response)), revision};
+  };
+  if (std::holds_alternative<PutRequest>(write)) return parsed(PutResponse());
+  if (std::holds_alternative<DeleteRangeRequest>(write)) return parsed(DeleteRangeResponse());
+  auto out = parsed(TxnResponse());
+  for (ResponseOp& op : *std::get<TxnResponse>(out.first).mutable_responses()) {
+    if (op.has_response_put()) op.mutable_response_put()->clear_header();
+    if (op.has_response_delete_range()) op.mutable_response_delete_range()->clear_header();
+    if (op.has_response_range()) op.mutable_response_range()->clear_header();
+  }
+  return out;
+}
+
+std::string Bytes(const Response& response) {
+  return std::visit([](const auto& r) { return r.SerializeAsString(); }, response);
+}
+
+// Can its work be told from that of all others? Values are unique.
+bool IsMarked(const Write& write) {
+  if (std::holds_alternative<PutRequest>(write)) return true;
+  const auto* txn = std::get_if<TxnRequest>(&write);
+  return txn != nullptr &&
+         std::any_of(txn->success().begin(), txn->success().end(),
+                     [](const RequestOp& op) { return op.has_request_put(); }) &&
+         std::any_of(txn->failure().begin(), txn->failure().end(),
+                     [](const RequestOp& op) { return op.has_request_put(); });
+}
+
+std::string Short(const State& state) {
+  std::string out;
+  for (const auto& [key, v] : state) {
+    out += fmt::format(" {}={}@{}/{}#{}", key, v.value.substr(0, 12), v.create, v.mod, v.version);
+  }
+  return out.empty() ? " nothing" : out;
+}
+
+}  // namespace
+
+std::string Operation::ToString() const {
+  const char* kind = "compaction";
+  if (const auto* write = std::get_if<Write>(&request)) {
+    kind = write->index() == 0 ? "put" : write->index() == 1 ? "delete" : "txn";
+  } else if (std::holds_alternative<RangeRequest>(request)) {
+    kind = "range";
+  }
+  return fmt::format("{} {} (life {}, sent at floor {})", kind, id, life, floor);
+}
+
+// ---- answers ----
+
+void Checker::Sent(const OperationPtr& op) {
+  op->floor = floor_;
+  op->compacted = compacted_;
+  counts_.operations++;
+  if (std::holds_alternative<Write>(op->request)) candidates_[op->id] = op;
+  if (std::holds_alternative<CompactionRequest>(op->request)) compactions_[op->id] = op;
+}
+
+void Checker::SeenAt(int64_t revision, int64_t floor) {
+  counts_[Check::kRevisions]++;
+  if (revision < floor) Wrong("an answer of revision {}, but {} was known when it was asked for", revision, floor);
+  floor_ = std::max(floor_, revision);
+}
+
+void Checker::CompareAt(int64_t revision, WhenKnown compare) {
+  waiting_.emplace(revision, std::move(compare));
+  Settle();
+}
+
+void Checker::WriteAnswered(const OperationPtr& op, const Status& status, const std::string& bytes) {
+  const Write& write = std::get<Write>(op->request);
+  if (!status.ok()) {
+    const std::string_view words = Message(status);
+    if (words == "etcdserver: request timed out" || words == "etcdserver: server stopped") {
+      counts_.unknown++;
+      return;  // it stays a candidate
+    }
+    const bool refused = words == "etcdserver: no leader" || words == "etcdserver: too many requests" ||
+                         words == "etcdserver: mvcc: database space exceeded";
+    if (!refused) Wrong("{} was answered with {}", op->ToString(), status.ToString());
+    if (op->discovered_at) Wrong("{} was refused ({}) and is revision {}", op->ToString(), words, *op->discovered_at);
+    counts_.refused++;
+    counts_[Check::kNotApplied]++;
+    candidates_.erase(op->id);  // from now on finding its work is an error
+    return;
+  }
+  counts_.acknowledged++;
+  auto [answer, revision] = Parse(write, bytes);
+  candidates_.erase(op->id);
+  SeenAt(revision, op->floor + (Changed(answer) ? 1 : 0));
+  if (!Changed(answer)) {
+    if (op->discovered_at && IsMarked(write)) {
+      Wrong("{} says that it changed nothing and is revision {}", op->ToString(), *op->discovered_at);
+    }
+    CompareAt(revision, [this, op, answer = std::move(answer), revision = revision](const State& state) {
+      CheckAnswer(*op, revision, Carry(std::get<Write>(op->request), state, revision + 1), answer);
+    });
+    return;
+  }
+  if (op->discovered_at && IsMarked(write) && *op->discovered_at != revision) {
+    Wrong("{} is revision {} by its answer and {} in the store", op->ToString(), revision, *op->discovered_at);
+  }
+  if (const auto owner = owner_.find(revision); owner != owner_.end() && owner->second != op->id) {
+    Wrong("{} was answered with revision {}, which is the work of {}", op->ToString(), revision, owner->second);
+  }
+  if (revision > known_) {
+    if (const auto other = answered_.find(revision); other != answered_.end()) {
+      Wrong("{} and {} were both answered with revision {}", op->ToString(), other->second.first->ToString(), revision);
+    }
+    answered_.emplace(revision, std::pair{op, std::move(answer)});
+    Settle();
+    return;
+  }
+  const Effect effect = Carry(write, history_.at(revision - 1).after, revision);
+  CheckAnswer(*op, revision, effect, answer);
+  if (effect.after != history_.at(revision).after) Wrong("{} is not what revision {} did", op->ToString(), revision);
+}
+
+void Checker::CheckAnswer(const Operation& op, int64_t revision, const Effect& expected, const Response& answer) {
+  counts_[Check::kAnswers]++;
+  if (Bytes(expected.response) != Bytes(answer) || (expected.rows.size() > 0) != Changed(answer)) {
+    Wrong("{}: the answer at revision {} is not the model's: {} instead of {} bytes", op.ToString(), revision,
+          Bytes(answer).size(), Bytes(expected.response).size());
+  }
+}
+
+void Checker::Accept(int64_t revision, Effect effect) {
+  history_[revision] = {std::move(effect.after), std::move(effect.rows)};
+  known_ = revision;
+}
+
+void Checker::Settle() {
+  for (auto next = answered_.find(known_ + 1); next != answered_.end(); next = answered_.find(known_ + 1)) {
+    const auto& [op, answer] = next->second;
+    Effect effect = Carry(std::get<Write>(op->request), history_.at(known_).after, next->first);
+    CheckAnswer(*op, next->first, effect, answer);
+    owner_[next->first] = op->id;
+    Accept(next->first, std::move(effect));
+    answered_.erase(next);
+  }
+  while (!waiting_.empty() && waiting_.begin()->first <= known_) {
+    auto first = waiting_.extract(waiting_.begin());
+    first.mapped()(history_.at(first.key()).after);
+  }
+}
+
+bool Checker::CompactionPossibleAbove(int64_t revision) {
+  if (compacted_ > revision) return true;
+  int64_t lowest = INT64_MAX;
+  for (const auto& [id, op] : compactions_) {
+    const int64_t at = std::get<CompactionRequest>(op->request).revision();
+    if (at > revision) lowest = std::min(lowest, at);
+  }
+  if (lowest == INT64_MAX) return false;
+  compacted_ = lowest;  // at least this one was carried out
+  return true;
+}
+
+void Checker::CompactionAnswered(const OperationPtr& op, const Status& status) {
+  const int64_t revision = std::get<CompactionRequest>(op->request).revision();
+  const std::string_view words = Message(status);
+  if (words == "etcdserver: request timed out" || words == "etcdserver: server stopped") {
+    counts_.unknown++;
+    return;
+  }
+  compactions_.erase(op->id);
+  if (status.ok()) {
+    counts_.acknowledged++;
+    counts_[Check::kCompacted]++;
+    if (revision <= op->compacted) Wrong("compaction at {} was answered OK behind one at {}", revision, op->compacted);
+    compacted_ = std::max(compacted_, revision);
+  } else if (words == "etcdserver: mvcc: required revision has been compacted") {
+    counts_[Check::kCompacted]++;
+    if (!CompactionPossibleAbove(revision - 1))
+      Wrong("compaction at {} was refused, but none was made there", revision);
+  } else if (words == "etcdserver: mvcc: required revision is a future revision") {
+    if (revision <= op->floor) Wrong("compaction at {} was refused as future, floor was {}", revision, op->floor);
+  } else if (words != "etcdserver: no leader" && words != "etcdserver: too many requests") {
+    Wrong("compaction at {} was answered with {}", revision, status.ToString());
+  }
+}
+
+void Checker::ReadAnswered(const OperationPtr& op, const Status& status, const std::string& bytes) {
+  const RangeRequest& request = std::get<RangeRequest>(op->request);
+  const int64_t asked = request.revision();
+  if (status.ok()) {
+    RangeResponse response;
+    RequireParsed(response, bytes);
+    const int64_t now = response.header().revision();
+    response.clear_header();
+    SeenAt(now, op->floor);
+    if (asked > 0) {
+      counts_[Check::kCompacted]++;
+      if (asked < op->compacted) Wrong("a range at {} was answered although {} is compacted", asked, op->compacted);
+      if (asked > now) Wrong("a range at {} was answered at revision {}", asked, now);
+    }
+    CompareAt(asked > 0 ? asked : now,
+              [this, op, request, response = response.SerializeAsString(), asked](const State& state) {
+                counts_[asked > 0 ? Check::kReadsOld : Check::kReadsNow]++;
+                if (Range(request, state).SerializeAsString() != response) {
+                  RangeResponse got;
+                  got.ParseFromString(response);
+                  Wrong("{} at revision {}: {} keys ({} bytes) instead of {}", op->ToString(), asked, got.count(),
+                        response.size(), Range(request, state).count());
+                }
+              });
+    return;
+  }
+  const std::string_view words = Message(status);
+  if (words == "etcdserver: mvcc: required revision has been compacted") {
+    counts_[Check::kCompacted]++;
+    if (asked <= 0) Wrong("a range of now was refused as compacted");
+    if (!CompactionPossibleAbove(asked)) Wrong("a range at {} was refused as compacted, without a compaction", asked);
+  } else if (words == "etcdserver: mvcc: required revision is a future revision") {
+    if (asked <= op->floor) Wrong("a range at {} was refused as future, {} was known", asked, op->floor);
+  } else if (words != "etcdserver: no leader" && words != "etcdserver: request timed out" &&
+             words != "etcdserver: server stopped") {
+    Wrong("{} was answered with {}", op->ToString(), status.ToString());
+  }
+}
+
+void Checker::ViewAnswered(int64_t revision, bool may_end, const Result<State>& state) {
+  if (!state.ok()) {
+    if (Message(state.status()) != "etcdserver: mvcc: required revision has been compacted" || !may_end ||
+        !CompactionPossibleAbove(revision)) {
+      Wrong("a view at {} ended with {}", revision, state.status().ToString());
+    }
+    counts_[Check::kHeldViews]++;
+    return;
+  }
+  CompareAt(revision, [this, revision, got = *state](const State& expected) {
+    counts_[Check::kHeldViews]++;
+    if (got != expected) Wrong("a view at {} has{}, not{}", revision, Short(got), Short(expected));
+  });
+}
+
+// ---- looking at the store ----
+
+Result<State> Checker::Read(Member& member, int64_t revision) {
+  RangeRequest request;
+  request.set_key(std::string(1, '\0'));
+  request.set_range_end(std::string(1, '\0'));
+  request.set_revision(revision);
+  mvcc::ReadView view = member.store().View();
+  ASSIGN_OR_RETURN(const apply::RangeAnswer answer, apply::Range(view, request));
+  State state;
+  for (const Block& row : answer.kvs) {
+    mvcc::KeyValue kv;
+    if (!mvcc::Decode(row.view(), kv)) Wrong("a row at revision {} is not a KeyValue", revision);
+    state[std::string(kv.key)] = {std::string(kv.value), kv.create_revision, kv.mod_revision, kv.version};
+  }
+  return state;
+}
+
+void Checker::Discover(Member& member) {
+  Settle();
+  while (known_ < member.store().revision()) {
+    const int64_t revision = known_ + 1;
+    const Result<State> there = Read(member, revision);
+    if (!there.ok()) Wrong("revision {} cannot be read: {}", revision, there.status().ToString());
+    bool found = false;
+    for (auto it = candidates_.begin(); it != candidates_.end() && !found; ++it) {
+      const OperationPtr op = it->second;
+      const Write& write = std::get<Write>(op->request);
+      Effect effect = Carry(write, history_.at(known_).after, revision);
+      if (effect.rows.empty() || effect.after != *there) continue;
+      found = true;
+      counts_[Check::kDiscovered]++;
+      op->discovered_at = revision;
+      Accept(revision, std::move(effect));
+      floor_ = std::max(floor_, revision);
+      if (IsMarked(write)) {
+        owner_[revision] = op->id;
+        candidates_.erase(it);  // it cannot be applied twice
+      }
+      break;
+    }
+    if (!found) {
+      Wrong("revision {} is nobody's work: before{}; now{}", revision, Short(history_.at(known_).after), Short(*there));
+    }
+    Settle();
+  }
+}
+
+void Checker::CheckCompactRevision(Member& member) {
+  const int64_t there = std::max<int64_t>(member.store().compact_revision(), 0);
+  counts_[Check::kCompacted]++;
+  if (there < compacted_) Wrong("the compact revision is {}, it was {}", there, compacted_);
+  const bool known = there == compacted_ || std::any_of(compactions_.begin(), compactions_.end(), [&](const auto& c) {
+                       return std::get<CompactionRequest>(c.second->request).revision() == there;
+                     });
+  if (!known) Wrong("the compact revision is {}, which nobody asked for", there);
+  compacted_ = there;
+  if (compacted_ > 1) {
+    const int64_t below = 1 + static_cast<int64_t>(random_.Below(static_cast<uint64_t>(compacted_ - 1)));
+    const Result<State> refused = Read(member, below);
+    if (refused.ok()) Wrong("revision {} can be read, {} is compacted", below, compacted_);
+  }
+}
+
+void Checker::CheckState(Member& member, int64_t revision, Check check) {
+  const Result<State> there = Read(member, revision);
+  counts_[check]++;
+  if (!there.ok()) Wrong("revision {} cannot be read: {}", revision, there.status().ToString());
+  const State& expected = history_.at(revision).after;
+  if (*there != expected) Wrong("revision {} has{}, not{}", revision, Short(*there), Short(expected));
+}
+
+uint32_t Checker::CheckHash(Member& member, int64_t revision) {
+  const Result<mvcc::HashByRevision> hash = mvcc::HashKv(member.store(), revision);
+  counts_[Check::kHash]++;
+  if (!hash.ok()) Wrong("HashKV at {}: {}", revision, hash.status().ToString());
+  const uint32_t expected = HashKv(history_, hash->revision, hash->compact_revision);
+  if (hash->hash != expected) {
+    Wrong("HashKV at {} (compacted {}) is {:08x}, not {:08x}", hash->revision, hash->compact_revision, hash->hash,
+          expected);
+  }
+  return hash->hash;
+}
+
+void Checker::CheckStart(Member& member, int life) {
+  counts_[Check::kRevisions]++;
+  if (member.store().revision() < floor_) {
+    Wrong("after a start the revision is {}, {} was known before", member.store().revision(), floor_);
+  }
+  if (!answered_.empty()) Discover(member);
+  // What was known before must be as it was: the newest revisions, those that a crash could have hurt, above all.
+  const int64_t lowest = std::max<int64_t>({compacted_, member.store().compact_revision(), 1});
+  for (int64_t r = known_; r >= lowest && r > known_ - 15; r--) CheckState(member, r, Check::kSurvival);
+  Discover(member);
+  CheckNow(member);
+  std::erase_if(candidates_, [&](const auto& c) { return c.second->life < life; });
+  std::erase_if(compactions_, [&](const auto& c) { return c.second->life < life; });
+}
+
+void Checker::CheckNow(Member& member) {
+  Discover(member);
+  CheckCompactRevision(member);
+  CheckState(member, known_, Check::kReadsNow);
+  CheckHash(member, 0);
+  const int64_t lowest = std::max<int64_t>(compacted_, 1);
+  for (int i = 0; i < 5; i++) {
+    const int64_t revision = lowest + static_cast<int64_t>(random_.Below(static_cast<uint64_t>(known_ - lowest + 1)));
+    CheckState(member, revision, Check::kReadsOld);
+    if (i == 0) CheckHash(member, revision);
+  }
+}
+
+}  // namespace tenon::sim

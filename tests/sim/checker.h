@@ -1,0 +1,90 @@
+// Judges what the clients were told and what is there, by the model.
+//
+// Revisions order all writes. Each revision's work is known either from its answer or, if nobody was told, by looking
+// at the store: the difference to the revision before must then be the whole work of one unanswered request. What is
+// read is compared once the history is known up to its revision. Anything wrong throws a Violation.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <variant>
+
+#include "kernel/base/status.h"
+#include "tests/sim/faults.h"
+#include "tests/sim/member.h"
+#include "tests/sim/model.h"
+#include "tests/sim/random.h"
+
+namespace tenon::sim {
+
+struct Violation : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// A client's request.
+struct Operation {
+  uint64_t id = 0;
+  int life = 0;  // of the member that it was sent to
+  std::variant<Write, etcdserverpb::RangeRequest, etcdserverpb::CompactionRequest> request;
+  // What was known when it was sent.
+  int64_t floor = 0, compacted = 0;
+  bool after_sync_error = false;
+
+  bool answered = false;                 // the member has let go of the answer; it may be on its way
+  std::optional<int64_t> discovered_at;  // its work was found before its answer came
+  std::string ToString() const;
+};
+using OperationPtr = std::shared_ptr<Operation>;
+
+class Checker {
+ public:
+  Checker(Counts& counts, uint64_t seed) : counts_(counts), random_(seed) { history_[1] = {}; }
+
+  // No revision that anybody was told of, by an answer or a read, is newer. It must never be lost.
+  int64_t floor() const { return floor_; }
+  int64_t compacted() const { return compacted_; }
+  int64_t known() const { return known_; }  // the history is known up to here
+  const History& history() const { return history_; }
+
+  void Sent(const OperationPtr& op);
+  void WriteAnswered(const OperationPtr& op, const Status& status, const std::string& bytes);
+  void CompactionAnswered(const OperationPtr& op, const Status& status);
+  void ReadAnswered(const OperationPtr& op, const Status& status, const std::string& bytes);
+  // Through a view of `revision` that was kept for a while; may_end: it is old enough to be ended.
+  void ViewAnswered(int64_t revision, bool may_end, const Result<State>& state);
+
+  // After the log was replayed; what was sent to earlier lives and is not there now will never be.
+  void CheckStart(Member& member, int life);
+  void CheckNow(Member& member);
+  // The hash of what is there, after comparing it with the model's.
+  uint32_t CheckHash(Member& member, int64_t revision);
+
+ private:
+  using WhenKnown = std::function<void(const State&)>;
+  void SeenAt(int64_t revision, int64_t floor);
+  void CompareAt(int64_t revision, WhenKnown compare);
+  void Settle();
+  void Discover(Member& member);
+  void Accept(int64_t revision, Effect effect);
+  void CheckAnswer(const Operation& op, int64_t revision, const Effect& expected, const Response& answer);
+  void CheckCompactRevision(Member& member);
+  void CheckState(Member& member, int64_t revision, Check check);
+  Result<State> Read(Member& member, int64_t revision);
+  bool CompactionPossibleAbove(int64_t revision);
+
+  Counts& counts_;
+  Random random_;
+  History history_;
+  int64_t known_ = 1, floor_ = 1;
+  std::map<int64_t, std::pair<OperationPtr, Response>> answered_;  // changes that wait for the history before them
+  std::multimap<int64_t, WhenKnown> waiting_;
+  std::map<uint64_t, OperationPtr> candidates_;   // writes whose fate is open
+  std::map<int64_t, uint64_t> owner_;             // revision -> whose work it is, where that is certain
+  int64_t compacted_ = 0;                         // at least
+  std::map<uint64_t, OperationPtr> compactions_;  // whose fate is open
+};
+
+}  // namespace tenon::sim

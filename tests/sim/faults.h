@@ -1,0 +1,72 @@
+// What can go wrong, what can be planted, and how often each fault and each checker was at work.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace tenon::sim {
+
+enum class Fault : int {
+  kKill,        // kill -9 between two steps of the scheduler: the page cache stays, the engine's buffers do not
+  kPowerLoss,   // the same, and writes that were not synced are lost, torn or reordered, names too
+  kPowerCut,    // the power goes in the middle of a disk operation
+  kWriteError,  // EIO from a write, a rename, a truncation
+  kSyncError,   // EIO from fdatasync: what was to be made durable is forgotten
+  kDiskFull,
+  kSlowDisk,
+  kClockJump,  // the machine stood still, or the wall clock was set
+  kRestart,    // an orderly stop and a start
+  kDamage,     // a flipped bit in the log while the member is down
+};
+inline constexpr int kFaults = 10;
+inline constexpr std::string_view kFaultNames[kFaults] = {"kill",       "power-loss", "power-cut", "write-error",
+                                                          "sync-error", "disk-full",  "slow-disk", "clock-jump",
+                                                          "restart",    "damaged-log"};
+
+enum class Check : int {
+  kAnswers,      // a write's whole answer equals the model's
+  kSurvival,     // after a start: nothing acknowledged or seen is missing, old revisions are as they were
+  kDiscovered,   // a revision that nobody was told of is the whole work of one unanswered request
+  kReadsNow,     // a read of now equals the model at its revision
+  kReadsOld,     // a read of an old revision equals what it was
+  kHeldViews,    // the same through a view that was kept open
+  kRevisions,    // an answer's revision is not older than what was known before the question
+  kCompacted,    // compacted revisions are refused, others are not
+  kNotApplied,   // a refused request left no trace
+  kHash,         // HashKV equals the model's
+  kOtherEngine,  // the same log into the other engine: the same HashKV
+  kSyncFatal,    // a failed sync stops the member at once, and nothing asked later is acknowledged
+  kDamageSeen,   // a damaged log is not taken for a good one
+};
+inline constexpr int kChecks = 13;
+inline constexpr std::string_view kCheckNames[kChecks] = {
+    "answers",   "survival",    "discovered", "reads-now",    "reads-old",  "held-views", "revisions",
+    "compacted", "not-applied", "hash",       "other-engine", "sync-fatal", "damage-seen"};
+
+struct Counts {
+  std::array<uint64_t, kFaults> faults{};
+  std::array<uint64_t, kChecks> checks{};
+  uint64_t operations = 0, acknowledged = 0, unknown = 0, refused = 0, starts = 0, steps = 0, simulated_ms = 0;
+
+  uint64_t& operator[](Fault f) { return faults[static_cast<size_t>(f)]; }
+  uint64_t& operator[](Check c) { return checks[static_cast<size_t>(c)]; }
+  void Add(const Counts& o) {
+    for (size_t i = 0; i < faults.size(); i++) faults[i] += o.faults[i];
+    for (size_t i = 0; i < checks.size(); i++) checks[i] += o.checks[i];
+    operations += o.operations, acknowledged += o.acknowledged, unknown += o.unknown, refused += o.refused;
+    starts += o.starts, steps += o.steps, simulated_ms += o.simulated_ms;
+  }
+};
+
+// Bugs that the simulator must find. Each is a twin that misbehaves at a seam, with the effect that the bug would have.
+enum class Mutant {
+  kNone,
+  kAckBeforeSync,       // the disk's Sync of the log returns at once and does nothing
+  kIndexOutsideBatch,   // the engine stores the applied index as a batch of its own
+  kCompactionMarkLost,  // the engine loses scheduledCompactRev and finishedCompactRev
+  kTombstoneDropped,    // compaction removes a tombstone at its boundary but not the put that it hides
+  kStaleIndex,          // at start the index is built without the newest revisions
+  kDamageAccepted,      // the log ends for the reader where a record is damaged
+};
+
+}  // namespace tenon::sim

@@ -1,0 +1,24 @@
+// The sum of many seeds.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "tests/sim/world.h"
+
+namespace tenon::sim {
+
+class Batch {
+ public:
+  void Add(const Outcome& outcome);
+  uint64_t failed() const { return failed_; }
+  // Fault kinds that never fired and checkers that never had anything to check.
+  std::vector<std::string> Idle() const;
+  std::string Summary() const;
+  const Counts& counts() const { return counts_; }
+
+ private:
+  uint64_t seeds_ = 0, failed_ = 0, hash_ = 0;
+  Counts counts_;
+};
+
+}  // namespace tenon::sim

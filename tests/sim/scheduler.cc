@@ -1,0 +1,76 @@
+#include "tests/sim/scheduler.h"
+
+#include <algorithm>
+
+namespace tenon::sim {
+
+void Scheduler::Queue::Post(Task task) {
+  const std::pair<uint64_t, uint64_t> key{scheduler_.MonoNs(), scheduler_.sequence_++};
+  tasks_.emplace(key, std::move(task));
+  if (!scheduler_.main_waits_ || scheduler_.current_ != nullptr) return;
+  while (tasks_.count(key) > 0) scheduler_.Run(*this);
+}
+
+void Scheduler::Queue::PostAfter(uint64_t delay_ns, Task task) {
+  const uint64_t late = scheduler_.random_.Below(200'000);  // no timer is exact
+  tasks_.emplace(std::pair{scheduler_.MonoNs() + delay_ns + late, scheduler_.sequence_++}, std::move(task));
+}
+
+void Scheduler::Queue::Clear() {
+  while (!tasks_.empty()) {
+    const auto dropped = std::move(tasks_);  // what a task owns may post when it is destroyed
+    tasks_.clear();
+  }
+  busy_until_ = 0;
+}
+
+void Scheduler::Queue::Drain() {
+  while (!tasks_.empty() && tasks_.begin()->first.first <= std::max(scheduler_.now_ns_, busy_until_)) {
+    scheduler_.Run(*this);
+  }
+}
+
+uint64_t Scheduler::Queue::NextAt() const {
+  return tasks_.empty() ? UINT64_MAX : std::max(busy_until_, tasks_.begin()->first.first);
+}
+
+Scheduler::Queue& Scheduler::NewQueue() {
+  queues_.push_back(std::make_unique<Queue>(*this, queues_.size()));
+  return *queues_.back();
+}
+
+bool Scheduler::Step() {
+  uint64_t next = UINT64_MAX;
+  for (const auto& queue : queues_) next = std::min(next, queue->NextAt());
+  if (next == UINT64_MAX) return false;
+  now_ns_ = std::max(now_ns_, next);
+  std::vector<Queue*> due;
+  for (const auto& queue : queues_) {
+    if (queue->NextAt() <= now_ns_) due.push_back(queue.get());
+  }
+  Run(*due[random_.Below(due.size())]);
+  return true;
+}
+
+void Scheduler::Run(Queue& queue) {
+  now_ns_ = std::max(now_ns_, queue.NextAt());
+  auto first = queue.tasks_.extract(queue.tasks_.begin());
+  trace_.Add(queue.id_);
+  trace_.Add(now_ns_);
+  steps_++;
+  current_ = &queue;
+  spent_ns_ = random_.Between(200, 20'000);
+  struct Leave {  // also when a failed CHECK throws
+    Scheduler& scheduler;
+    Queue& queue;
+    ~Leave() {
+      queue.busy_until_ = scheduler.MonoNs();
+      scheduler.spent_ns_ = 0;
+      scheduler.current_ = nullptr;
+    }
+  } leave{*this, queue};
+  first.mapped()();
+  first.mapped() = nullptr;  // on its own thread
+}
+
+}  // namespace tenon::sim

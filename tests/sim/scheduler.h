@@ -1,0 +1,76 @@
+// Time and threads of a simulation, on one real thread.
+//
+// A "thread" is a queue; the seed picks which of those that have something due runs next. While a task runs, what it
+// does may take simulated time (Spend): its thread is busy until then, and what it posts arrives then. So a slow disk
+// holds up the thread that waits for it and nobody else.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernel/ports/clock.h"
+#include "kernel/ports/executor.h"
+#include "tests/sim/random.h"
+
+namespace tenon::sim {
+
+class Scheduler : public Clock {
+ public:
+  class Queue : public Executor {
+   public:
+    Queue(Scheduler& scheduler, uint64_t id) : scheduler_(scheduler), id_(id) {}
+    void Post(Task task) override;
+    void PostAfter(uint64_t delay_ns, Task task) override;
+    bool IsCurrent() const override { return scheduler_.current_ == this; }
+    // What waits is dropped, as when the process dies.
+    void Clear();
+    // Runs what is due until nothing is, on behalf of a main thread that waits for this one to end.
+    void Drain();
+
+   private:
+    friend class Scheduler;
+    uint64_t NextAt() const;  // when its first task can run
+
+    Scheduler& scheduler_;
+    const uint64_t id_;
+    std::map<std::pair<uint64_t, uint64_t>, Task> tasks_;  // by due time, then by the order of posting
+    uint64_t busy_until_ = 0;
+  };
+
+  Scheduler(uint64_t seed, Trace& trace) : random_(seed), trace_(trace) {}
+
+  Queue& NewQueue();
+  // Runs one task; time goes on when none is due. False: there is none at all.
+  bool Step();
+
+  uint64_t MonoNs() override { return now_ns_ + spent_ns_; }
+  uint64_t WallNs() override { return MonoNs() + wall_offset_ns_; }
+  // What runs now takes that long.
+  void Spend(uint64_t ns) { (current_ != nullptr ? spent_ns_ : now_ns_) += ns; }
+  // The whole machine stands still, as when it is suspended.
+  void Pause(uint64_t ns) { now_ns_ += ns; }
+  void MoveWallClock(int64_t ns) { wall_offset_ns_ += static_cast<uint64_t>(ns); }
+
+  // While set, a task posted from outside of all threads has run when Post returns: the main thread's wait for it
+  // then ends at once. To main it looks as if the other thread was faster.
+  void set_main_waits(bool waits) { main_waits_ = waits; }
+
+  const Queue* current() const { return current_; }
+  uint64_t steps() const { return steps_; }
+
+ private:
+  void Run(Queue& queue);
+
+  Random random_;
+  Trace& trace_;
+  std::vector<std::unique_ptr<Queue>> queues_;
+  Queue* current_ = nullptr;
+  uint64_t now_ns_ = 1'000'000'000, spent_ns_ = 0, sequence_ = 0, steps_ = 0;
+  uint64_t wall_offset_ns_ = 1'700'000'000'000'000'000;
+  bool main_waits_ = false;
+};
+
+}  // namespace tenon::sim

@@ -1,0 +1,318 @@
+#include "tests/sim/world.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "kernel/base/check.h"
+#include "kernel/base/log.h"
+
+namespace tenon::sim {
+namespace {
+
+constexpr uint64_t kMillisecond = 1'000'000, kSecond = 1'000'000'000;
+constexpr uint64_t kLength = 30 * kSecond, kLongest = 300 * kSecond;
+constexpr uint64_t kOperations = 500, kFaultsPerSeed = 8, kKindsPerSeed = 4;
+
+void ThrowCheck(const char* file, int line, const std::string& message) {
+  throw Violation(fmt::format("CHECK failed at {}:{}: {}", file, line, message));
+}
+
+MemberOptions RandomOptions(Random random) {
+  MemberOptions o;
+  o.segment_bytes = uint64_t{8 << 10} << random.Below(6);
+  o.own_wal_thread = random.Chance(50);
+  o.record_cache_bytes = random.Chance(50) ? 32 << 20 : random.Below(4000);
+  o.view_max_age_ns = random.Chance(50) ? 60 * kSecond : random.Between(100, 2000) * kMillisecond;
+  o.disk_watermark = random.Chance(50) ? 0 : 20'000;
+  o.node.request_timeout_ns = random.Between(500, 7000) * kMillisecond;
+  if (random.Chance(10)) o.node.max_pending = random.Between(3, 10);
+  if (random.Chance(50)) o.node.log_entries_kept = random.Below(50);
+  o.persister.interval_ns = random.Between(100, 5000) * kMillisecond;
+  o.persister.log_bytes = random.Between(2, 200) << 10;
+  return o;
+}
+
+std::vector<Fault> RandomFaults(Random random) {
+  std::vector<Fault> all;
+  for (int i = 0; i < kFaults; i++) all.push_back(static_cast<Fault>(i));
+  const size_t keep = random.Between(kKindsPerSeed + 1, kFaults);
+  while (all.size() > keep) all.erase(all.begin() + static_cast<ptrdiff_t>(random.Below(all.size())));
+  return all;
+}
+
+}  // namespace
+
+Outcome RunSeed(uint64_t seed, Mutant mutant, bool verbose) {
+  SetLogLevel(verbose ? LogLevel::kInfo : LogLevel::kFatal);
+  const CheckHandler former = SetCheckHandler(ThrowCheck);
+  Outcome outcome;
+  outcome.seed = seed;
+  {
+    World world(seed, mutant);
+    try {
+      world.Run();
+    } catch (const std::exception& e) {
+      outcome.violation = e.what();
+    }
+    outcome.engine = world.engine();
+    outcome.counts = world.counts();
+    outcome.trace_hash = world.trace().hash();
+  }
+  SetCheckHandler(former);
+  return outcome;
+}
+
+World::World(uint64_t seed, Mutant mutant)
+    : random_(seed * 0x9e3779b97f4a7c15 + 1),
+      scheduler_(random_.Next(), trace_),
+      threads_(scheduler_),
+      queue_(scheduler_.NewQueue()),
+      mutant_(mutant),
+      disk_(random_.Next(), scheduler_, trace_, counts_, mutant),
+      engine_disk_(random_.Chance(70) ? EngineKind::kPrefix : EngineKind::kVolatile, random_.Next(), mutant),
+      options_(RandomOptions(random_.Fork())),
+      enabled_(RandomFaults(random_.Fork())),
+      checker_(counts_, random_.Next()),
+      clients_(scheduler_, queue_, disk_, checker_, counts_, trace_, random_.Next(), options_.view_max_age_ns) {}
+
+World::~World() {
+  clients_.Disconnect();
+  member_.reset();
+  threads_.Clear();
+  queue_.Clear();
+}
+
+void World::Run() {
+  const uint64_t begin = scheduler_.MonoNs();
+  StartMember();
+  clients_.Start();
+  NextFault();
+  NextAudit();
+  Steps([&] { return scheduler_.MonoNs() - begin >= kLength && Enough(); }, "the seed's faults");
+
+  // Nothing goes wrong any more: what is open must come to an end.
+  EndFaults();
+  clients_.Quiet();
+  WaitUntilReady();
+  Steps([&] { return clients_.idle(); }, "the last answers");
+  checker_.CheckNow(*member_);
+  StopOrderly();
+  StartMember();
+  WaitUntilReady();
+  if (engine() == EngineKind::kVolatile) CheckOtherEngine();
+  counts_.simulated_ms = (scheduler_.MonoNs() - begin) / kMillisecond;
+  counts_.steps = scheduler_.steps();
+}
+
+void World::Steps(const std::function<bool()>& until, std::string_view what) {
+  const uint64_t begin = scheduler_.MonoNs();
+  while (!until()) {
+    CHECK(scheduler_.Step());
+    AfterStep();
+    if (scheduler_.MonoNs() - begin > kLongest) {
+      throw Violation(fmt::format("waited {} simulated seconds for {}", kLongest / kSecond, what));
+    }
+  }
+}
+
+void World::WaitUntilReady() {
+  const auto well = [&] { return member_ != nullptr && ready_ && !fatal_ && !kill_in_ && !stop_requested_; };
+  Steps(well, "the member to become ready");
+}
+
+// ---- lives ----
+
+void World::StartMember() {
+  fatal_.reset();
+  kill_in_.reset();
+  ready_ = false;
+  life_++;
+  counts_.starts++;
+  const bool damaged = disk_.damaged();
+  Result<std::unique_ptr<Member>> opened =
+      Member::Open(scheduler_, threads_, disk_, engine_disk_, options_, [this](const Status& status) {
+        if (!disk_.struck()) throw Violation(fmt::format("the member gave up without a fault: {}", status.ToString()));
+        if (!fatal_) fatal_ = status;
+      });
+  trace_.Add(static_cast<uint64_t>(opened.status().code()));
+  if (opened.ok()) {
+    disk_.ForgetDamage();  // in a part of the log that nobody needs any more
+    member_ = *std::move(opened);
+    member_->BecomeReady([this, life = life_] {
+      queue_.Post([this, life] {
+        if (life != life_ || member_ == nullptr) return;
+        checker_.CheckStart(*member_, life_);
+        ready_ = true;
+        clients_.Serve(*member_, life_);
+      });
+    });
+    return;
+  }
+  threads_.Clear();
+  const bool power_cut = disk_.power_is_off(), struck = disk_.struck();
+  engine_disk_.Crash();
+  power_cut ? disk_.LosePower(MemoryDisk::Loss::kRandom) : disk_.KillProcess();
+  if (damaged && opened.status().code() == StatusCode::kDataLoss) {
+    counts_[Check::kDamageSeen]++;
+    disk_.Repair();  // the operator has a copy
+  } else if (!struck) {
+    throw Violation(fmt::format("the member does not start: {}", opened.status().ToString()));
+  }
+  queue_.PostAfter(random_.Between(1, 200) * kMillisecond, [this] { StartMember(); });
+}
+
+void World::End() {
+  clients_.Disconnect();
+  member_.reset();
+  threads_.Clear();
+  engine_disk_.Crash();
+  kill_in_.reset();
+  ready_ = stop_requested_ = false;
+}
+
+void World::Kill() {
+  End();
+  disk_.KillProcess();
+}
+
+void World::LosePower() {
+  End();
+  disk_.LosePower(random_.Chance(25) ? MemoryDisk::Loss::kEverything : MemoryDisk::Loss::kRandom);
+}
+
+void World::StopOrderly() {
+  member_->Stop();
+  disk_.power_is_off() ? LosePower() : Kill();
+}
+
+void World::AfterStep() {
+  if (member_ == nullptr) return;
+  if (disk_.sync_failed() && !disk_.power_is_off()) {
+    if (!fatal_) throw Violation("a sync of the log failed and the member goes on");
+    if (!kill_in_) counts_[Check::kSyncFatal]++;
+  }
+  const auto restart = [this] { queue_.PostAfter(random_.Between(1, 300) * kMillisecond, [this] { StartMember(); }); };
+  if (disk_.power_is_off()) {
+    LosePower();
+    return restart();
+  }
+  if (fatal_ && !kill_in_) {
+    kill_in_ = random_.Below(60);  // the process needs a moment to end
+    kill_loses_power_ = random_.Chance(30);
+  }
+  if (stop_requested_) {
+    StopOrderly();
+    return restart();
+  }
+  if (!kill_in_ || (*kill_in_)-- > 0) return;
+  kill_loses_power_ ? LosePower() : Kill();
+  restart();
+}
+
+// ---- faults ----
+
+bool World::Enough() const {
+  uint64_t fired = 0, kinds = 0;
+  for (const uint64_t n : counts_.faults) fired += n, kinds += n > 0;
+  return fired >= kFaultsPerSeed && kinds >= kKindsPerSeed && counts_.operations >= kOperations;
+}
+
+void World::NextFault() {
+  queue_.PostAfter(random_.Between(200, 2500) * kMillisecond, [this] {
+    if (calm_) return;
+    // Those first that did not happen yet.
+    std::vector<Fault> missing;
+    for (const Fault f : enabled_) {
+      if (counts_[f] == 0) missing.push_back(f);
+    }
+    const std::vector<Fault>& from = !missing.empty() && random_.Chance(60) ? missing : enabled_;
+    Strike(from[random_.Below(from.size())]);
+    NextFault();
+  });
+}
+
+void World::Strike(Fault fault) {
+  trace_.Add(static_cast<uint64_t>(fault));
+  const auto start_later = [this] {
+    queue_.PostAfter(random_.Between(1, 500) * kMillisecond, [this] { StartMember(); });
+  };
+  switch (fault) {
+    case Fault::kKill:
+    case Fault::kPowerLoss:
+      if (member_ == nullptr || kill_in_) return;
+      kill_in_ = random_.Below(200);
+      kill_loses_power_ = fault == Fault::kPowerLoss;
+      counts_[fault]++;
+      return;
+    case Fault::kPowerCut: return disk_.ArmPowerCut(random_.Below(60));
+    case Fault::kWriteError: return disk_.ArmWriteError(random_.Below(20));
+    case Fault::kSyncError: return disk_.ArmSyncError(random_.Below(20));
+    case Fault::kDiskFull:
+      if (disk_.full()) return;
+      disk_.FillUp(random_.Below(30'000));
+      queue_.PostAfter(random_.Between(200, 3000) * kMillisecond, [this] { disk_.MakeSpace(); });
+      return;
+    case Fault::kSlowDisk:
+      disk_.SetSlowUntil(scheduler_.MonoNs() + random_.Between(100, 2000) * kMillisecond);
+      counts_[fault]++;
+      return;
+    case Fault::kClockJump:
+      if (random_.Chance(50)) {
+        scheduler_.Pause(random_.Between(50, 3000) * kMillisecond);
+      } else {
+        scheduler_.MoveWallClock(static_cast<int64_t>(random_.Below(7200 * kSecond)) -
+                                 static_cast<int64_t>(3600 * kSecond));
+      }
+      counts_[fault]++;
+      return;
+    case Fault::kRestart:
+      if (member_ == nullptr || !ready_ || fatal_) return;
+      // Main's work: outside of all threads.
+      stop_requested_ = true;
+      counts_[fault]++;
+      return;
+    case Fault::kDamage:
+      if (member_ == nullptr || disk_.damaged()) return;
+      random_.Chance(50) ? Kill() : LosePower();
+      if (disk_.Damage(Member::kWalDirectory, random_)) counts_[fault]++;
+      return start_later();
+  }
+}
+
+void World::EndFaults() {
+  calm_ = true;
+  disk_.Disarm();
+  disk_.MakeSpace();
+}
+
+// ---- audits ----
+
+void World::NextAudit() {
+  queue_.PostAfter(random_.Between(500, 3000) * kMillisecond, [this] {
+    if (calm_) return;
+    if (member_ != nullptr && ready_ && !fatal_ && !disk_.power_is_off()) checker_.CheckNow(*member_);
+    NextAudit();
+  });
+}
+
+// The log is whole, since this engine never let go of any: the other engine must make the same of it.
+void World::CheckOtherEngine() {
+  const uint32_t hash = checker_.CheckHash(*member_, 0);
+  Kill();
+  EngineDisk other(EngineKind::kPrefix, random_.Next(), mutant_);
+  Result<std::unique_ptr<Member>> opened = Member::Open(scheduler_, threads_, disk_, other, options_,
+                                                        [](const Status& s) { throw Violation(s.ToString()); });
+  if (!opened.ok()) throw Violation(fmt::format("the other engine does not start: {}", opened.status().ToString()));
+  member_ = *std::move(opened);
+  bool done = false;
+  member_->BecomeReady([&] { done = true; });
+  Steps([&] { return done; }, "the other engine to become ready");
+  checker_.CheckNow(*member_);
+  counts_[Check::kOtherEngine]++;
+  if (checker_.CheckHash(*member_, 0) != hash) throw Violation("the two engines' HashKV differ");
+  clients_.Disconnect();
+  member_.reset();
+  threads_.Clear();
+}
+
+}  // namespace tenon::sim
