@@ -63,10 +63,15 @@ std::string Quote(std::string_view text) {
 }  // namespace
 
 Method MethodCache::Find(const std::string& path) {
-  if (auto found = known_.find(path); found != known_.end()) return found->second;
+  {
+    std::shared_lock lock(mutex_);
+    if (auto found = known_.find(path); found != known_.end()) return found->second;
+  }
   Method method;
   method.id = dispatch_->method(host_, Slice(path), &method.flags);
-  if (method.id != 0) known_.emplace(path, method);
+  if (method.id == 0) return method;
+  std::lock_guard lock(mutex_);
+  known_.emplace(path, method);
   return method;
 }
 

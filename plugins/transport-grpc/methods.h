@@ -2,6 +2,7 @@
 #pragma once
 #include <mutex>
 #include <set>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -15,7 +16,7 @@ struct Method {
   uint32_t flags = 0;
 };
 
-// Remembers the host's answers, which are constant. Used by one queue thread. A path that names no method is not
+// Remembers the host's answers, which are constant. Any thread. A path that names no method is not
 // remembered: clients could fill the memory with them.
 class MethodCache {
  public:
@@ -25,7 +26,8 @@ class MethodCache {
  private:
   const tenon_host* host_;
   const tenon_host_dispatch_v1* dispatch_;
-  std::unordered_map<std::string, Method> known_;
+  std::shared_mutex mutex_;
+  std::unordered_map<std::string, Method> known_;  // under mutex_
 };
 
 // The services that the kernel serves, read from its descriptors at the first question. Any thread.
