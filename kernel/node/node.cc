@@ -101,8 +101,8 @@ void Node::Checkpoint(Index index) {
 }
 
 void Node::Propose(std::shared_ptr<const Proposal> proposal) {
-  const uint64_t pending = last_index_.load(std::memory_order_relaxed) -
-                           std::min(applier_.applied().value, last_index_.load(std::memory_order_relaxed));
+  const uint64_t last = last_index_.load(std::memory_order_relaxed);
+  const uint64_t pending = last - std::min(applier_.applied().value, last);  // the applier may be ahead of what we read
   Status refused;
   {
     std::lock_guard lock(inbox_mutex_);
