@@ -103,8 +103,10 @@ void Applier::Turn() {
     std::lock_guard lock(queue_mutex_);
     entries.swap(queue_);
     scheduled_ = false;
+    running_ = true;
   }
   if (failed_) return;
+  if (on_taken_) on_taken_();
   for (const raft::Entry& entry : entries) {
     if (entry.index <= last_) continue;  // the engine has it: the log is replayed from before the last persist
     CHECK_EQ(entry.index, last_ + 1);
@@ -125,6 +127,7 @@ void Applier::Turn() {
     const auto end = waiting_.upper_bound(last_);
     for (auto it = waiting_.begin(); it != end; ++it) due.push_back(std::move(it->second));
     waiting_.erase(waiting_.begin(), end);
+    running_ = false;
   }
   for (auto& fn : due) fn();
   if (on_applied_) on_applied_(last_);

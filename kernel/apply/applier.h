@@ -62,6 +62,13 @@ class Applier {
   void Enqueue(std::vector<raft::Entry> entries);
   // Called on the apply thread after each turn. Set before the first entry.
   void OnApplied(std::function<void(Index)> fn) { on_applied_ = std::move(fn); }
+  // Called on the apply thread when a turn takes what waits: there is no backlog then. Set before the first entry.
+  void OnTaken(std::function<void()> fn) { on_taken_ = std::move(fn); }
+  // Entries wait behind a turn that is running. [any]
+  bool HasBacklog() const {
+    std::lock_guard lock(queue_mutex_);
+    return scheduled_ && running_;
+  }
 
   Index applied() const { return Index(applied_.load(std::memory_order_acquire)); }  // [any]
   Term applied_term() const { return Term(applied_term_.load(std::memory_order_acquire)); }
@@ -108,12 +115,14 @@ class Applier {
   Executor& worker_;
   std::function<void(Status)> fatal_;
   std::function<void(Index)> on_applied_;
+  std::function<void()> on_taken_;
   const Options options_;
 
-  std::mutex queue_mutex_;
+  mutable std::mutex queue_mutex_;
   std::vector<raft::Entry> queue_;
   std::multimap<Index, absl::AnyInvocable<void()>> waiting_;  // under queue_mutex_
-  bool scheduled_ = false;                                    // a turn is posted
+  bool scheduled_ = false;                                    // under queue_mutex_: a turn is posted
+  bool running_ = false;                                      // under queue_mutex_: a turn took entries and works
 
   // [apply]
   storage::Batch batch_;

@@ -47,6 +47,7 @@ Node::Node(Parts p, Options options)
     // Raft learns of it at the next turn; only a follow-up that waits for it needs a wake-up of its own.
     if (!reads_are_current_.load(std::memory_order_relaxed)) Put([](Inbox& inbox) { inbox.applied = true; });
   });
+  applier_.OnTaken([this] { Release(); });
 }
 
 template <class Fn>
@@ -112,7 +113,7 @@ void Node::Propose(std::shared_ptr<const Proposal> proposal) {
       refused = errors::TooManyRequests();
     } else {
       inbox_.proposals.push_back(std::move(proposal));
-      if (!std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
+      if (!holding_ && !std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
       return;
     }
   }
@@ -146,7 +147,7 @@ void Node::Turn() {
   {
     std::lock_guard lock(inbox_mutex_);
     std::swap(inbox, inbox_);
-    scheduled_ = false;
+    scheduled_ = holding_ = false;
     if (stopped_) return;
   }
   TakeApplied();
@@ -158,7 +159,9 @@ void Node::Turn() {
   if (inbox.tick) raft_.Tick();
   // After a restart the founding entries may have to be applied before we may stand for election.
   if (raft_.leader() == 0 && raft_.role() == raft::Role::kFollower && IsSoleVoter()) raft_.Campaign();
-  TakeProposals(inbox.proposals);
+  while (raft_.HasReady()) Carry(raft_.TakeReady());
+  // A tick takes them all the same: their time to answer begins then.
+  if (inbox.tick || !Hold(inbox.proposals)) TakeProposals(inbox.proposals);
   TakeReads(inbox.reads);
   while (raft_.HasReady()) Carry(raft_.TakeReady());
   if (inbox.persisted) TakePersisted(*inbox.persisted);
@@ -210,6 +213,25 @@ void Node::TakeProposals(std::vector<std::shared_ptr<const Proposal>>& proposals
       proposal->Complete(absl::IsResourceExhausted(status) ? errors::TooManyRequests() : errors::NoLeader(), {});
     }
   }
+}
+
+// Puts them back if the applier has enough to do; it tells when that is over.
+bool Node::Hold(std::vector<std::shared_ptr<const Proposal>>& proposals) {
+  if (proposals.empty() || !applier_.HasBacklog()) return false;
+  {
+    std::lock_guard lock(inbox_mutex_);
+    std::move(inbox_.proposals.begin(), inbox_.proposals.end(), std::back_inserter(proposals));
+    inbox_.proposals.swap(proposals);
+    holding_ = true;
+  }
+  if (!applier_.HasBacklog()) Release();  // it told before we held
+  return true;
+}
+
+void Node::Release() {
+  std::lock_guard lock(inbox_mutex_);
+  if (!std::exchange(holding_, false) || stopped_) return;
+  if (!std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
 }
 
 void Node::TakeReads(std::vector<ReadDone>& reads) {

@@ -2,6 +2,8 @@
 //
 // Everything that happens to raft arrives in one inbox and is taken in one go: proposals, reads, ticks, and the answers
 // of the log writer. All proposals that wait become one append; one turn makes one piece of work for the log writer.
+// While the applier has entries waiting behind those it carries out, proposals wait too: an append of theirs could not
+// be answered sooner, and the later one is larger, so there are fewer syncs.
 // Nothing here waits: a full queue answers `too many requests`.
 #pragma once
 #include <atomic>
@@ -89,6 +91,8 @@ class Node {
   void Turn();
   void OnTick();
   void TakeProposals(std::vector<std::shared_ptr<const apply::Proposal>>& proposals);
+  bool Hold(std::vector<std::shared_ptr<const apply::Proposal>>& proposals);
+  void Release();
   void TakeReads(std::vector<ReadDone>& reads);
   void TakeApplied();
   void TakePersisted(Index index);
@@ -108,6 +112,7 @@ class Node {
   std::mutex inbox_mutex_;
   Inbox inbox_;
   bool scheduled_ = false;
+  bool holding_ = false;  // under inbox_mutex_: the inbox's proposals wait for Release or the next tick
   bool stopped_ = false;  // under inbox_mutex_
 
   // [node]

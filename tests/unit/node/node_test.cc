@@ -85,6 +85,61 @@ TEST_F(NodeTest, ProposalsThatWaitShareOneSync) {
   EXPECT_EQ(m.answers.size(), 501u);
 }
 
+// The first answer comes from inside the applier's turn: what is proposed there meets an applier at work.
+class BacklogTest : public NodeTest {
+ protected:
+  void NodeAndDisk() {
+    while (m.node_thread.RunOne() || m.wal_thread.RunOne()) {
+    }
+  }
+  uint64_t Operations() const { return m.disk.operations(); }
+};
+
+TEST_F(BacklogTest, ProposalsWaitWhileTheApplierHasEntriesWaiting) {
+  m.Lead();
+  uint64_t before = 0, one = 0, held = 0;
+  m.Put("first", "k", [&] {
+    before = Operations();
+    m.Put("second");
+    NodeAndDisk();  // synced and committed: it waits for the end of this turn
+    one = Operations() - before;
+    m.Put("third");
+    NodeAndDisk();
+    m.Put("fourth");
+    NodeAndDisk();
+    held = Operations() - before - one;
+  });
+  m.Run();
+  EXPECT_GT(one, 0u);
+  EXPECT_EQ(held, 0u);
+  EXPECT_EQ(Operations() - before, 2 * one);  // the two share a sync
+  EXPECT_THAT(m.answers, ElementsAre("first:OK", "second:OK", "third:OK", "fourth:OK"));
+}
+
+TEST_F(BacklogTest, ApplierThatDoesNotComeBackKeepsNobodyWaitingForEver) {
+  m.Lead();
+  uint64_t held = 0, after_a_tick = 0;
+  m.Put("first", "k", [&] {
+    m.Put("second");
+    NodeAndDisk();
+    const uint64_t before = Operations();
+    m.Put("third");
+    NodeAndDisk();
+    held = Operations() - before;
+    m.s.clock.Advance(100'000'000);
+    NodeAndDisk();
+    after_a_tick = Operations() - before;
+    for (int i = 0; i < 100; i++) {
+      m.s.clock.Advance(100'000'000);
+      NodeAndDisk();
+    }
+  });
+  m.Run();
+  EXPECT_EQ(held, 0u);
+  EXPECT_GT(after_a_tick, 0u);
+  EXPECT_THAT(m.answers, ElementsAre("first:OK", std::string("second:") + kTimeout, std::string("third:") + kTimeout));
+}
+
 TEST_F(NodeTest, FailedSyncStopsTheMemberAndNobodyIsToldOk) {
   m.Lead();
   m.disk.FailOperation(1, StatusCode::kInternal);  // 0 is the write
