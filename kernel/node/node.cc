@@ -44,6 +44,7 @@ Node::Node(Parts p, Options options)
   }
   if (p.bootstrap) raft_.Bootstrap(std::move(p.bootstrap->first), std::move(p.bootstrap->second));
   applier_.OnApplied([this](Index) {
+    Release();
     // Raft learns of it at the next turn; only a follow-up that waits for it needs a wake-up of its own.
     if (!reads_are_current_.load(std::memory_order_relaxed)) Put([](Inbox& inbox) { inbox.applied = true; });
   });
@@ -102,17 +103,20 @@ void Node::Checkpoint(Index index) {
 }
 
 void Node::Propose(std::shared_ptr<const Proposal> proposal) {
-  const uint64_t last = last_index_.load(std::memory_order_relaxed);
-  const uint64_t pending = last - std::min(applier_.applied().value, last);  // the applier may be ahead of what we read
+  const uint64_t commit = commit_.load(std::memory_order_relaxed);
+  const uint64_t applied = applier_.applied().value;  // may be ahead of the commit index that we read
+  const uint64_t bytes = proposal->bytes.size();
   Status refused;
   {
     std::lock_guard lock(inbox_mutex_);
     if (stopped_) {
       refused = errors::Stopped();
-    } else if (pending + inbox_.proposals.size() > options_.max_pending) {
+    } else if (commit > applied + options_.max_unapplied ||
+               inbox_.proposal_bytes + bytes > options_.max_waiting_bytes) {
       refused = errors::TooManyRequests();
     } else {
       inbox_.proposals.push_back(std::move(proposal));
+      inbox_.proposal_bytes += bytes;
       if (!holding_ && !std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
       return;
     }
@@ -164,6 +168,7 @@ void Node::Turn() {
   if (inbox.tick || !Hold(inbox.proposals)) TakeProposals(inbox.proposals);
   TakeReads(inbox.reads);
   while (raft_.HasReady()) Carry(raft_.TakeReady());
+  if (!inbox.proposals.empty()) PutBack(inbox.proposals, false);
   if (inbox.persisted) TakePersisted(*inbox.persisted);
   PublishState();
 }
@@ -201,11 +206,13 @@ void Node::OnTick() {
 
 void Node::TakeProposals(std::vector<std::shared_ptr<const Proposal>>& proposals) {
   if (proposals.empty()) return;
-  std::vector<raft::Entry> entries(proposals.size());
-  for (size_t i = 0; i < proposals.size(); i++) entries[i].payload = proposals[i];
+  const size_t n = std::min<size_t>(proposals.size(), options_.max_batch);
+  std::vector<raft::Entry> entries(n);
+  for (size_t i = 0; i < n; i++) entries[i].payload = proposals[i];
   const Status status = raft_.Propose(std::move(entries));
   const uint64_t deadline = clock_.MonoNs() + options_.request_timeout_ns;
-  for (auto& proposal : proposals) {
+  for (size_t i = 0; i < n; i++) {
+    auto& proposal = proposals[i];
     if (status.ok()) {
       waiting_.emplace_back(deadline, std::move(proposal));
     } else {
@@ -213,19 +220,30 @@ void Node::TakeProposals(std::vector<std::shared_ptr<const Proposal>>& proposals
       proposal->Complete(absl::IsResourceExhausted(status) ? errors::TooManyRequests() : errors::NoLeader(), {});
     }
   }
+  proposals.erase(proposals.begin(), proposals.begin() + static_cast<ptrdiff_t>(n));
+}
+
+bool Node::IsAhead() const {
+  return applier_.HasBacklog() || raft_.last_index().value >= applier_.applied().value + options_.max_ahead;
 }
 
 // Puts them back if the applier has enough to do; it tells when that is over.
 bool Node::Hold(std::vector<std::shared_ptr<const Proposal>>& proposals) {
-  if (proposals.empty() || !applier_.HasBacklog()) return false;
-  {
-    std::lock_guard lock(inbox_mutex_);
-    std::move(inbox_.proposals.begin(), inbox_.proposals.end(), std::back_inserter(proposals));
-    inbox_.proposals.swap(proposals);
-    holding_ = true;
-  }
-  if (!applier_.HasBacklog()) Release();  // it told before we held
+  if (proposals.empty() || !IsAhead()) return false;
+  PutBack(proposals, true);
+  if (!IsAhead()) Release();  // it told before we held
   return true;
+}
+
+// In front of those that came since.
+void Node::PutBack(std::vector<std::shared_ptr<const Proposal>>& proposals, bool hold) {
+  std::lock_guard lock(inbox_mutex_);
+  for (const auto& proposal : proposals) inbox_.proposal_bytes += proposal->bytes.size();
+  std::move(inbox_.proposals.begin(), inbox_.proposals.end(), std::back_inserter(proposals));
+  inbox_.proposals = std::move(proposals);
+  proposals.clear();
+  holding_ = hold;
+  if (!hold && !std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
 }
 
 void Node::Release() {
@@ -314,7 +332,6 @@ void Node::PublishState() {
   leader_.store(raft_.leader(), std::memory_order_relaxed);
   role_.store(static_cast<uint8_t>(raft_.role()), std::memory_order_relaxed);
   term_.store(raft_.term().value, std::memory_order_relaxed);
-  last_index_.store(raft_.last_index().value, std::memory_order_relaxed);
   if (commit_.exchange(raft_.commit().value, std::memory_order_relaxed) != raft_.commit().value) {
     committed_metric_.Set(static_cast<double>(raft_.commit().value));
   }
