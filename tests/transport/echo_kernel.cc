@@ -248,6 +248,77 @@ const tenon_call_in_v1 EchoStream::kIn = {
     .release = [](void* self) { static_cast<EchoStream*>(self)->OnRelease(); },
 };
 
+// One HTTP request. Answers on the worker's thread, as far as the client takes it.
+class EchoHttp {
+ public:
+  EchoHttp(EchoKernel& kernel, tenon_call_out out, std::string path, std::string text)
+      : kernel_(kernel), out_(out), path_(std::move(path)), text_(std::move(text)) {
+    ++kernel_.http_begun;
+    kernel_.Changed();
+  }
+
+  static const tenon_call_in_v1 kIn;
+
+  void Begin() {
+    if (path_ == "/hang") return;
+    std::vector<std::pair<std::string, std::string>> fields = {{":status", path_ == "/teapot" ? "418" : "200"},
+                                                               {"content-type", "text/plain"}};
+    if (path_ == "/sized") fields.emplace_back("content-length", std::to_string(text_.size()));
+    std::vector<tenon_kv> headers;
+    for (const auto& [name, value] : fields) headers.push_back({Slice(name), Slice(value)});
+    out_.fn->headers(out_.self, headers.data(), headers.size());
+    left_ = path_ == "/large" ? size_t{20} << 20 : text_.size();
+    Go();
+  }
+
+ private:
+  void Go() {
+    while (left_ > 0 && !cancelled_) {
+      std::string piece = path_ == "/large" ? std::string(100'000, 'l') : text_;
+      piece.resize(std::min(piece.size(), left_));
+      left_ -= piece.size();
+      if (out_.fn->message(out_.self, kernel_.Reply(std::move(piece))) != TENON_AGAIN) continue;
+      ++kernel_.holds;
+      return;
+    }
+    Finish(cancelled_ ? TENON_CANCELLED : path_ == "/broken" ? TENON_INTERNAL : TENON_OK);
+  }
+  void Finish(tenon_status status) {
+    if (!finished_.exchange(true)) out_.fn->finish(out_.self, status, nullptr, nullptr, 0);
+  }
+  void OnCancel() {
+    ++kernel_.http_cancelled;
+    cancelled_ = true;
+    kernel_.Changed();
+    kernel_.Post([this] { Finish(TENON_CANCELLED); });
+  }
+  void OnRelease() {
+    CHECK(finished_);
+    ++kernel_.http_released;
+    kernel_.Changed();
+    kernel_.Post([this] { delete this; });
+  }
+
+  EchoKernel& kernel_;
+  tenon_call_out out_;
+  std::string path_, text_;
+  size_t left_ = 0;
+  std::atomic<bool> finished_{false}, cancelled_{false};
+};
+
+const tenon_call_in_v1 EchoHttp::kIn = {
+    .size = sizeof(tenon_call_in_v1),
+    .message = nullptr,
+    .writable =
+        [](void* self) {
+          auto* http = static_cast<EchoHttp*>(self);
+          http->kernel_.Post([http] { http->Go(); });
+        },
+    .half_close = nullptr,
+    .cancel = [](void* self) { static_cast<EchoHttp*>(self)->OnCancel(); },
+    .release = [](void* self) { static_cast<EchoHttp*>(self)->OnRelease(); },
+};
+
 namespace {
 
 const std::string& DescriptorBytes() {
@@ -273,7 +344,8 @@ EchoKernel::EchoKernel() {
       .unary_cancel = [](const tenon_host* host, uint64_t call) { Kernel(host).CancelUnary(call); },
       .stream = [](const tenon_host* host, const tenon_call_info* info, tenon_call_out out,
                    tenon_call_in* in) { return Kernel(host).Stream(info, out, in); },
-      .http = nullptr,
+      .http = [](const tenon_host* host, const tenon_http_info* info, tenon_bufs body, tenon_call_out out,
+                 tenon_call_in* in) { return Kernel(host).Http(info, body, out, in); },
       .descriptors = [](const tenon_host*) { return Slice(DescriptorBytes()); },
   };
   host_ = {.size = sizeof host_,
@@ -412,6 +484,25 @@ void EchoKernel::CancelUnary(uint64_t call) {
     changed_.notify_all();
   }
   done.fn(done.ctx, TENON_CANCELLED, nullptr, {});
+}
+
+tenon_status EchoKernel::Http(const tenon_http_info* info, tenon_bufs body, tenon_call_out out, tenon_call_in* in) {
+  std::string path = Text(info->path);
+  std::string text = fmt::format("{} {} query={} roles={} remote={} body={}\n", Text(info->method), path,
+                                 Text(info->query), info->roles, Text(info->cred->remote_addr), Flat(body));
+  for (size_t i = 0; i < info->n_headers; ++i) {
+    text += fmt::format("{}={}\n", Text(info->headers[i].key), Text(info->headers[i].val));
+  }
+  TENON_RELEASE(body);
+  if (path == "/refused") return TENON_UNIMPLEMENTED;
+  auto* http = new EchoHttp(*this, out, path, text);
+  *in = {&EchoHttp::kIn, http};
+  if (path == "/inline") {
+    http->Begin();
+  } else {
+    Post([http] { http->Begin(); });
+  }
+  return TENON_OK;
 }
 
 tenon_status EchoKernel::Stream(const tenon_call_info* info, tenon_call_out out, tenon_call_in* in) {

@@ -9,7 +9,7 @@
 
 #include "tenon/abi/transport.h"
 
-namespace tenon::transport_grpc {
+namespace tenon::transport {
 
 struct Method {
   uint32_t id = 0;  // 0: no such method
@@ -21,13 +21,17 @@ struct Method {
 class MethodCache {
  public:
   MethodCache(const tenon_host* host, const tenon_host_dispatch_v1* dispatch) : host_(host), dispatch_(dispatch) {}
-  Method Find(const std::string& path);
+  Method Find(std::string_view path);
 
  private:
   const tenon_host* host_;
   const tenon_host_dispatch_v1* dispatch_;
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view path) const { return std::hash<std::string_view>()(path); }
+  };
+  std::unordered_map<std::string, Method, Hash, std::equal_to<>> known_;  // under mutex_
   std::shared_mutex mutex_;
-  std::unordered_map<std::string, Method> known_;  // under mutex_
 };
 
 // The services that the kernel serves, read from its descriptors at the first question. Any thread.
@@ -45,7 +49,10 @@ class ServiceNames {
   std::set<std::string, std::less<>> names_;
 };
 
+// As Go's %q for a header value, which is ASCII.
+std::string Quote(std::string_view text);
+
 // Names of the services in a serialized FileDescriptorSet, with their packages. Stops at damage.
 std::set<std::string, std::less<>> ServicesIn(tenon_slice descriptor_set);
 
-}  // namespace tenon::transport_grpc
+}  // namespace tenon::transport
