@@ -76,14 +76,20 @@ ResponseHeader Applier::header() const {
   return {membership_.cluster_id(), membership_.self(), store_.revision(), applied_term().value};
 }
 
-void Applier::Enqueue(std::vector<raft::Entry> entries) {
-  std::lock_guard lock(queue_mutex_);
-  if (queue_.empty()) {
-    queue_ = std::move(entries);
-  } else {
-    std::move(entries.begin(), entries.end(), std::back_inserter(queue_));
+void Applier::Enqueue(std::vector<raft::Entry> entries, bool may_run) {
+  constexpr size_t kFew = 2;  // more take longer than the hand-over
+  may_run = may_run && entries.size() <= kFew;
+  {
+    std::lock_guard lock(queue_mutex_);
+    if (queue_.empty()) {
+      queue_ = std::move(entries);
+    } else {
+      std::move(entries.begin(), entries.end(), std::back_inserter(queue_));
+    }
+    if (std::exchange(scheduled_, true)) return;
   }
-  if (!std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
+  if (may_run) return executor_.RunOrPost([this] { Turn(); });
+  executor_.Post([this] { Turn(); });
 }
 
 void Applier::WhenApplied(Index index, absl::AnyInvocable<void()> fn) {

@@ -58,8 +58,9 @@ class Applier {
 
   Applier(Parts parts, AppliedState state, Options options);
 
-  // Committed entries in order; those at or before the stored applied index are passed over. [any]
-  void Enqueue(std::vector<raft::Entry> entries);
+  // Committed entries in order; those at or before the stored applied index are passed over. may_run: a few are
+  // carried out inside the call, in the apply thread's place, if that sleeps. [any]
+  void Enqueue(std::vector<raft::Entry> entries, bool may_run = false);
   // Called on the apply thread after each turn. Set before the first entry.
   void OnApplied(std::function<void(Index)> fn) { on_applied_ = std::move(fn); }
   // Called on the apply thread when a turn takes what waits: there is no backlog then. Set before the first entry.

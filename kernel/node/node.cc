@@ -317,7 +317,9 @@ void Node::Carry(raft::Ready ready) {
     log_writer_.Write({std::exchange(deferred_state_, std::nullopt), std::move(ready.entries), ready.must_sync,
                        std::move(ready.after_append)});
   }
-  if (!ready.committed.empty()) applier_.Enqueue(std::move(ready.committed));
+  if (!ready.committed.empty()) {
+    applier_.Enqueue(std::move(ready.committed), IsSoleVoter());  // who has no heartbeats to send may as well apply
+  }
   for (const raft::ReadState& read : ready.reads) {
     const auto it = reads_.find(read.context);
     if (it == reads_.end()) continue;  // timed out
