@@ -5,6 +5,7 @@
 #include <future>
 
 #include "kernel/api/dispatcher.h"
+#include "kernel/api/http.h"
 #include "kernel/api/server.h"
 #include "kernel/apply/alarms.h"
 #include "kernel/apply/applier.h"
@@ -15,6 +16,7 @@
 #include "kernel/cluster/membership.h"
 #include "kernel/config/schema.h"
 #include "kernel/data_dir.h"
+#include "kernel/listeners.h"
 #include "kernel/metrics/metrics.h"
 #include "kernel/mvcc/index_snapshot.h"
 #include "kernel/mvcc/store.h"
@@ -27,6 +29,7 @@
 #include "kernel/plugin/cfg.h"
 #include "kernel/plugin/instance.h"
 #include "kernel/plugin/loader.h"
+#include "kernel/server_metrics.h"
 #include "kernel/snapshot/stream_files.h"
 #include "kernel/storage/engine.h"
 #include "kernel/storage/schema.h"
@@ -71,6 +74,7 @@ plugin::ModuleRequest RequestOf(const ModuleSpec& spec) {
   plugin::ModuleRequest request;
   request.kind = spec.kind;
   request.use = spec.use;
+  request.module = spec.module;
   request.sha256 = spec.sha256;
   request.where = spec.where;
   request.check_config = [&spec](const char* schema) -> Status {
@@ -101,6 +105,10 @@ Status RefuseUnbuilt(const Modules& modules) {
         "{}: this version of Tenon serves through one transport: remove this one", modules.transports[1].where));
   }
   return Ok();
+}
+
+uint64_t RequestTimeoutNs(const Config& config) {  // etcd's
+  return 5'000'000'000 + 2 * config.election_timeout_ms * 1'000'000;
 }
 
 void RaiseFileLimit() {
@@ -166,6 +174,7 @@ struct Kernel::Parts {
   std::unique_ptr<api::ReadPool> readers;
   std::unique_ptr<api::Dispatcher> dispatcher;
   std::unique_ptr<api::Server> server;
+  std::unique_ptr<api::Http> http;
   std::vector<std::unique_ptr<plugin::Instance>> transports;
 
   std::vector<Module> modules;
@@ -191,7 +200,6 @@ struct Kernel::Parts {
   Status Announce();
   Status Serve();
   Status ProposeAndWait(apply::Field field, const google::protobuf::MessageLite& message, apply::Operation operation);
-  void RegisterMetrics();
 };
 
 void Kernel::Parts::StartThreads() {
@@ -212,6 +220,7 @@ Result<std::unique_ptr<plugin::Instance>> Kernel::Parts::LoadModule(const Module
                                                                     const std::function<void(plugin::Host&)>& provide) {
   ASSIGN_OR_RETURN(const plugin::LoadedModule module, loader->Load(RequestOf(spec)));
   modules.push_back({spec.kind, module.desc->name, module.plugin->version, module.path});
+  RegisterPluginInfo(metrics, spec.kind, module.desc->name, module.plugin->id, module.plugin->version);
   return plugin::Instance::Create(module, name, Services(), &config, provide);
 }
 
@@ -313,7 +322,7 @@ Status Kernel::Parts::OpenNode() {
                                              applied, apply_options);
   node::Node::Options node_options;
   node_options.tick_ns = config.heartbeat_interval_ms * 1'000'000;
-  node_options.request_timeout_ns = 5'000'000'000 + 2 * config.election_timeout_ms * 1'000'000;
+  node_options.request_timeout_ns = RequestTimeoutNs(config);
   node = std::make_unique<node::Node>(node::Node::Parts{std::move(log), std::move(raft), std::move(bootstrap), *applier,
                                                         clock, *node_thread, *node_thread, metrics, hooks.fatal},
                                       node_options);
@@ -363,9 +372,9 @@ Status Kernel::Parts::Announce() {
 }
 
 Status Kernel::Parts::Serve() {
-  dispatcher =
-      std::make_unique<api::Dispatcher>(clock, metrics, static_cast<uint64_t>(config.warning_unary_request_duration_ns),
-                                        [this] { return node->state().leader != 0; });
+  dispatcher = std::make_unique<api::Dispatcher>(
+      clock, metrics, static_cast<uint64_t>(config.warning_unary_request_duration_ns),
+      [this] { return node->state().leader != 0; }, config.metrics == "extensive");
   api::Limits limits;
   limits.max_request_bytes = config.max_request_bytes;
   limits.max_txn_ops = config.max_txn_ops;
@@ -379,6 +388,13 @@ Status Kernel::Parts::Serve() {
   RegisterHealth(*dispatcher, *server);
   RegisterAbsent(*dispatcher);
   RegisterReflection(*dispatcher);
+  api::Http::Options http_options;
+  http_options.request_timeout_ns = RequestTimeoutNs(config);
+  http_options.cors = config.cors;
+  http_options.host_whitelist = config.host_whitelist;
+  http_options.command_line = api::CommandLine();
+  http = std::make_unique<api::Http>(api::HttpSourcesOf(*server), *pool_thread, metrics, std::move(http_options));
+  dispatcher->SetHttp(http.get());
 
   for (size_t i = 0; i < config.modules.transports.size(); i++) {
     const ModuleSpec& spec = config.modules.transports[i];
@@ -394,52 +410,26 @@ Status Kernel::Parts::Serve() {
                        host.Provide(TENON_HOST_DISPATCH, &api::Dispatcher::kTable);
                      }));
     const auto table = instance->Table<tenon_transport_v1>();
-    std::vector<tenon_listener> listeners;
-    for (const Url& url : config.listen_client_urls) {
-      tenon_listener l{};
-      l.size = sizeof l;
-      l.roles = TENON_LISTEN_GRPC;
-      l.fd = -1;
-      l.url = storage::Slice(url.text);
-      listeners.push_back(l);
-    }
-    tenon_error error{};
-    error.size = sizeof error;
-    if (const tenon_status s = table.check(instance->self(), listeners.data(), listeners.size(), &error);
-        s != TENON_OK) {
-      return storage::ToStatus(s, &error, "transport: check");
-    }
-    for (const tenon_listener& l : listeners) {
+    ASSIGN_OR_RETURN(const std::vector<Listener> listeners, AgreedListeners(config, table, instance->self()));
+    for (const Listener& listener : listeners) {
+      tenon_error error{};
+      error.size = sizeof error;
+      const tenon_listener raw = ToAbi(listener);
       uint32_t id = 0;
-      if (const tenon_status s = table.listen(instance->self(), &l, &id, &error); s != TENON_OK) {
+      if (const tenon_status s = table.listen(instance->self(), &raw, &id, &error); s != TENON_OK) {
         return storage::ToStatus(s, &error, "transport: listen");
       }
-      urls.emplace_back(storage::View(table.bound_url(instance->self(), id)));
+      const std::string_view bound = storage::View(table.bound_url(instance->self(), id));
+      if (listener.roles == TENON_LISTEN_METRICS) {
+        LOG_INFO("serving metrics", {"address", bound});
+      } else {
+        urls.emplace_back(bound);
+      }
     }
     RETURN_IF_ERROR(instance->Start());
     transports.push_back(std::move(instance));
   }
   return Ok();
-}
-
-void Kernel::Parts::RegisterMetrics() {
-  const auto stat = [this](uint64_t tenon_storage_stats::*field) {
-    return [this, field] { return static_cast<double>(engine->Stats().*field); };
-  };
-  metrics.RegisterCallbackGauge("etcd_mvcc_db_total_size_in_bytes",
-                                "Total size of the underlying database physically allocated in bytes.",
-                                stat(&tenon_storage_stats::size_bytes));
-  metrics.RegisterCallbackGauge("etcd_mvcc_db_total_size_in_use_in_bytes",
-                                "Total size of the underlying database logically in use in bytes.",
-                                stat(&tenon_storage_stats::size_in_use_bytes));
-  metrics.RegisterCallbackGauge("etcd_debugging_mvcc_keys_total", "Total number of keys.",
-                                [this] { return static_cast<double>(store->keys()); });
-  metrics.RegisterCallbackGauge("etcd_debugging_mvcc_current_revision", "The current revision of store.",
-                                [this] { return static_cast<double>(store->revision()); });
-  metrics.RegisterCallbackGauge("etcd_debugging_mvcc_compact_revision", "The revision of the last compaction in store.",
-                                [this] { return static_cast<double>(store->compact_revision()); });
-  metrics.RegisterCallbackGauge("etcd_server_quota_backend_bytes", "Current backend storage quota size in bytes.",
-                                [this] { return static_cast<double>(QuotaBytes(config).value_or(0)); });
 }
 
 // ---- the kernel ----
@@ -457,7 +447,8 @@ Result<std::unique_ptr<Kernel>> Kernel::Start(const Config& config, Hooks hooks)
   p.loader = std::make_unique<plugin::Loader>(PluginDir(config), plugin::LoaderOptions{.services = p.Services()});
   RETURN_IF_ERROR(p.OpenEngine());
   RETURN_IF_ERROR(p.OpenNode());
-  p.RegisterMetrics();
+  RegisterServerMetrics(p.metrics, {*p.store, *p.engine, *p.membership, p.alarms, QuotaBytes(config).value_or(0),
+                                    p.storage_instance->module().desc->name});
   node::Persister::Options persist;
   persist.interval_ns = static_cast<uint64_t>(config.tenon_persist_interval_ns);
   persist.log_bytes = config.tenon_persist_bytes;

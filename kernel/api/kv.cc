@@ -253,6 +253,22 @@ class RangeStream : public ServerCall {
 
 }  // namespace
 
+void ProbeRead(Server& server, bool serializable, absl::AnyInvocable<void(Status)> done) {
+  auto read = [&server, done = std::move(done)](const Status& status) mutable {
+    if (!status.ok()) return done(status);
+    server.readers.Post([&server, done = std::move(done)]() mutable {
+      RangeRequest request;  // etcd's: the empty key, which nobody can have
+      request.set_keys_only(true);
+      request.set_limit(1);
+      mvcc::ReadView view = server.store.View();
+      const Result<apply::RangeAnswer> answer = apply::Range(view, request);
+      done(answer.ok() ? Ok() : ForClient(answer.status()));
+    });
+  };
+  if (serializable) return read(Ok());
+  server.node.ReadBarrier(std::move(read));
+}
+
 void RegisterKv(Dispatcher& d, Server& server) {
   const auto add = [&](const char* method, void (*handler)(Server&, std::string_view, Responder)) {
     d.AddUnary(fmt::format("/etcdserverpb.KV/{}", method),

@@ -4,6 +4,7 @@
 // revision is published, then the callers are answered. The chain in front of the store is etcd's: a corrupt cluster
 // refuses everything, a full one what would grow it.
 #pragma once
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <variant>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -104,6 +106,7 @@ class Applier {
   bool CommitTurn();
   void CompactSlice();
   void HashBeforeCompaction();
+  void ObserveApply(const Operation& operation, bool success, uint64_t took_ns);
   void Fatal(Status status);
 
   storage::Engine& engine_;
@@ -143,9 +146,15 @@ class Applier {
   std::atomic<uint64_t> applied_term_;
   std::mutex deletes_mutex_;
 
+  metrics::Registry& metrics_;
   metrics::Counter slow_applies_;
   metrics::Gauge applied_metric_;
-  metrics::Counter puts_, deletes_, txns_;
+  // Since when the compaction that is under way goes on, and what of it etcd's names tell.
+  uint64_t compaction_started_ns_ = 0;
+  metrics::Histogram compaction_pause_ms_, compaction_total_ms_;
+  metrics::Gauge compaction_last_;
+  metrics::Counter compacted_rows_;
+  std::array<std::optional<metrics::Histogram>, 2 * std::variant_size_v<Operation>> apply_seconds_;
 };
 
 }  // namespace tenon::apply

@@ -149,12 +149,13 @@ bool Store::TryCachedAt(std::string_view key, int64_t revision, std::optional<Ke
   // No view is registered here. Had anything that `revision` sees been removed before we looked, then the compact
   // revision was raised before that: "not found" would mean nothing.
   if (views_.compact_revision() > revision) return false;
-  if (!exists) {
+  if (exists && !found.record) return false;
+  counts_.ranges.fetch_add(1, std::memory_order_relaxed);
+  if (exists) {
+    hit = std::move(found);
+  } else {
     hit.reset();
-    return true;
   }
-  if (!found.record) return false;
-  hit = std::move(found);
   return true;
 }
 
@@ -221,6 +222,7 @@ Result<int64_t> WriteTxn::Resolve(int64_t asked) const {
 }
 
 Status WriteTxn::Range(std::string_view key, std::string_view end, const RangeOptions& options, RangeHits& out) {
+  tally_.ranges++;
   ASSIGN_OR_RETURN(const int64_t at, Resolve(options.revision));
   out.count =
       store_.index_.Range(key, end, at, options.limit, options.count_all, options.count_only ? nullptr : &out.hits);
@@ -228,6 +230,7 @@ Status WriteTxn::Range(std::string_view key, std::string_view end, const RangeOp
 }
 
 Status WriteTxn::Single(std::string_view key, const RangeOptions& options, RangeHits& out) {
+  tally_.ranges++;
   ASSIGN_OR_RETURN(const int64_t at, Resolve(options.revision));
   KeyIndex::Hit hit;
   out.count = store_.index_.Get(key, at, hit);
@@ -244,6 +247,8 @@ Status WriteTxn::Load(const RangeOptions& options, RangeHits& out) {
 }
 
 void WriteTxn::Put(std::string_view key, std::string_view value, int64_t lease) {
+  tally_.puts++;
+  tally_.put_bytes += key.size() + value.size();
   KeyIndex::Entry* entry = store_.index_.Find(key);
   const bool alive = entry != nullptr && !entry->tombstone();
   const Revision revision = Next();
@@ -270,6 +275,7 @@ void WriteTxn::Delete(KeyIndex::Entry* entry) {
 }
 
 int64_t WriteTxn::DeleteRange(std::string_view key, std::string_view end) {
+  tally_.deletes++;
   std::vector<KeyIndex::Hit> hits;
   store_.index_.Range(key, end, KeyIndex::kNewest, 0, true, &hits);
   for (const KeyIndex::Hit& hit : hits) Delete(hit.entry);
@@ -277,6 +283,7 @@ int64_t WriteTxn::DeleteRange(std::string_view key, std::string_view end) {
 }
 
 int64_t WriteTxn::DeleteSingle(std::string_view key) {
+  tally_.deletes++;
   KeyIndex::Entry* entry = store_.index_.Find(key);
   if (entry == nullptr || entry->tombstone()) return 0;
   Delete(entry);

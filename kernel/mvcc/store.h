@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernel/base/status.h"
+#include "kernel/mvcc/counts.h"
 #include "kernel/mvcc/hash.h"
 #include "kernel/mvcc/key_index.h"
 #include "kernel/mvcc/key_value.h"
@@ -47,6 +48,7 @@ class Store {
   size_t keys() const { return index_.keys(); }
   // That went into the index since the start, the start's scan included: what an index snapshot does not know yet.
   uint64_t rows_written() const { return rows_written_.load(std::memory_order_relaxed); }
+  const Counts& counts() const { return counts_; }
   // A view of the newest published state.
   ReadView View();
   // One key at the newest published revision, if that takes no engine read: false means "ask a ReadView". `hit` is
@@ -78,6 +80,7 @@ class Store {
   int64_t scheduled_compact() const { return compact_; }  // -1: never
 
   // ---- for readers of this folder ----
+  Counts& counts() { return counts_; }
   KeyIndex& index() { return index_; }
   CompactionHashes& compaction_hashes() { return compaction_hashes_; }
   Views& views() { return views_; }
@@ -102,6 +105,7 @@ class Store {
   KeyIndex index_;
   Views views_;
   CompactionHashes compaction_hashes_;
+  Counts counts_;
 
   std::atomic<int64_t> published_{1};                // etcd starts at revision 1: the first write makes 2
   std::atomic<uint64_t> rows_written_{0};            // one writer: [apply]
@@ -116,7 +120,7 @@ class Store {
 // One entry's changes. All share one main revision, sub counts them. [apply]
 class WriteTxn : public Reader {
  public:
-  WriteTxn(Store& store, storage::Batch& batch) : store_(store), batch_(batch) {}
+  WriteTxn(Store& store, storage::Batch& batch) : store_(store), batch_(batch), tally_(store.counts_) {}
   ~WriteTxn() override {
     store_.current_ += changes_ > 0;
     store_.CountRows(static_cast<uint64_t>(changes_));
@@ -142,6 +146,7 @@ class WriteTxn : public Reader {
   Store& store_;
   storage::Batch& batch_;
   int64_t changes_ = 0;
+  Tally tally_;
 };
 
 }  // namespace tenon::mvcc

@@ -37,7 +37,12 @@ Node::Node(Parts p, Options options)
       failed_metric_(
           p.metrics.NewCounter("etcd_server_proposals_failed_total", "The total number of failed proposals seen.")),
       leader_changes_metric_(
-          p.metrics.NewCounter("etcd_server_leader_changes_seen_total", "The number of leader changes seen.")) {
+          p.metrics.NewCounter("etcd_server_leader_changes_seen_total", "The number of leader changes seen.")),
+      reads_failed_metric_(p.metrics.NewCounter("etcd_server_read_indexes_failed_total",
+                                                "The total number of failed read indexes seen.")),
+      slow_reads_metric_(p.metrics.NewCounter(
+          "etcd_server_slow_read_indexes_total",
+          "The total number of pending read indexes not in sync with leader's or timed out read index requests.")) {
   terms_.emplace_back(p.raft.compacted.index, p.raft.compacted.term);
   for (const raft::Entry& e : p.raft.entries) {
     if (e.term != terms_.back().second) terms_.emplace_back(e.index, e.term);
@@ -196,6 +201,7 @@ void Node::OnTick() {
         ++it;
         continue;
       }
+      slow_reads_metric_.Add();
       for (ReadDone& read : it->second.reads) read(errors::Timeout());
       it = reads_.erase(it);
     }
@@ -260,6 +266,7 @@ void Node::TakeReads(std::vector<ReadDone>& reads) {
     reads_[context] = {clock_.MonoNs() + options_.request_timeout_ns, std::move(reads)};
     return;
   }
+  reads_failed_metric_.Add();
   for (ReadDone& read : reads) read(errors::NoLeader());
 }
 

@@ -140,7 +140,7 @@ class Node {
   std::atomic<uint8_t> role_{0};
 
   metrics::Gauge committed_metric_, pending_metric_, has_leader_, is_leader_;
-  metrics::Counter failed_metric_, leader_changes_metric_;
+  metrics::Counter failed_metric_, leader_changes_metric_, reads_failed_metric_, slow_reads_metric_;
 };
 
 }  // namespace tenon::node
