@@ -23,7 +23,7 @@ class Story:
             self.server.flags["enable-grpc-gateway"] = "false"  # the gateway comes with a later issue
         else:
             self.server.storage = "memory"
-            self.server.config = "  transports: [ { use: h2 } ]\n"
+            self.server.transport = "h2"
         self.addresses = {"client": http or self.server.address, "metrics": metrics, "grpc": self.server.address}
 
     def __enter__(self):
