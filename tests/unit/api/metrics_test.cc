@@ -154,6 +154,36 @@ TEST_F(CallMetricsTest, ClientsAreCountedByTheirVersion) {
   EXPECT_THAT(text, HasSubstr(fmt::format("grpc_server_handled_total{{grpc_code=\"InvalidArgument\",{} 1\n", kPut)));
 }
 
+// A put in a transaction is a put, the look at a previous value a range; one operation alone is no transaction.
+TEST_F(CallMetricsTest, TheStoreCountsAsEtcdCounts) {
+  const mvcc::Counts& counts = m.s.store->counts();
+  const auto now = [&] {
+    return fmt::format("ranges {} puts {} deletes {} txns {} bytes {}", counts.ranges.load(), counts.puts.load(),
+                       counts.deletes.load(), counts.txns.load(), counts.put_bytes.load());
+  };
+  EXPECT_EQ(now(), "ranges 0 puts 0 deletes 0 txns 0 bytes 0");
+  Call("/etcdserverpb.KV/Put", PutRequest());
+  EXPECT_EQ(now(), "ranges 0 puts 1 deletes 0 txns 0 bytes 2");
+  etcdserverpb::PutRequest previous;
+  previous.set_key("k");
+  previous.set_prev_kv(true);
+  Call("/etcdserverpb.KV/Put", previous.SerializeAsString());
+  EXPECT_EQ(now(), "ranges 1 puts 2 deletes 0 txns 1 bytes 3");
+  etcdserverpb::RangeRequest range;
+  range.set_key("k");
+  Call("/etcdserverpb.KV/Range", range.SerializeAsString());  // from the record cache
+  range.set_range_end("l");
+  Call("/etcdserverpb.KV/Range", range.SerializeAsString());  // from a view
+  EXPECT_EQ(now(), "ranges 3 puts 2 deletes 0 txns 1 bytes 3");
+  etcdserverpb::TxnRequest txn;
+  txn.add_success()->mutable_request_put()->set_key("t");
+  Call("/etcdserverpb.KV/Txn", txn.SerializeAsString());
+  EXPECT_EQ(now(), "ranges 3 puts 3 deletes 0 txns 1 bytes 4");
+  txn.add_success()->mutable_request_delete_range()->set_key("k");
+  Call("/etcdserverpb.KV/Txn", txn.SerializeAsString());
+  EXPECT_EQ(now(), "ranges 3 puts 4 deletes 1 txns 2 bytes 5");
+}
+
 // The promise is 5 ms for the whole server; this is most of it. The bound is for slow machines and sanitizers.
 TEST_F(CallMetricsTest, AScrapeIsQuick) {
   const auto cpu_ms = [] {
