@@ -19,7 +19,7 @@ void ThrowCheck(const char* file, int line, const std::string& message) {
 
 MemberOptions RandomOptions(Random random) {
   MemberOptions o;
-  o.segment_bytes = uint64_t{8 << 10} << random.Below(6);
+  o.log_segment_bytes = uint64_t{8 << 10} << random.Below(6);
   o.own_wal_thread = random.Chance(50);
   o.record_cache_bytes = random.Chance(50) ? 32 << 20 : random.Below(4000);
   o.view_max_age_ns = random.Chance(50) ? 60 * kSecond : random.Between(100, 2000) * kMillisecond;
@@ -27,8 +27,8 @@ MemberOptions RandomOptions(Random random) {
   o.node.request_timeout_ns = random.Between(500, 7000) * kMillisecond;
   if (random.Chance(10)) o.node.max_pending = random.Between(3, 10);
   if (random.Chance(50)) o.node.log_entries_kept = random.Below(50);
-  o.persister.interval_ns = random.Between(100, 5000) * kMillisecond;
-  o.persister.log_bytes = random.Between(2, 200) << 10;
+  o.persist_interval_ns = random.Between(100, 5000) * kMillisecond;
+  o.persist_log_bytes = random.Between(2, 200) << 10;
   return o;
 }
 
@@ -138,7 +138,7 @@ void World::StartMember() {
   if (opened.ok()) {
     disk_.ForgetDamage();  // in a part of the log that nobody needs any more
     member_ = *std::move(opened);
-    member_->BecomeReady([this, life = life_] {
+    member_->Start([this, life = life_] {
       queue_.Post([this, life] {
         if (life != life_ || member_ == nullptr) return;
         checker_.CheckStart(*member_, life_);
@@ -295,17 +295,20 @@ void World::NextAudit() {
   });
 }
 
-// The log is whole, since this engine never let go of any: the other engine must make the same of it.
+// The other engine must make the same of the newest stream and the log behind it.
 void World::CheckOtherEngine() {
   const uint32_t hash = checker_.CheckHash(*member_, 0);
   Kill();
   EngineDisk other(EngineKind::kPrefix, random_.Next(), mutant_);
+  if (const Status moved = Member::MoveInto(other, disk_); !moved.ok()) {
+    throw Violation(fmt::format("the other engine does not take the stream: {}", moved.ToString()));
+  }
   Result<std::unique_ptr<Member>> opened = Member::Open(scheduler_, threads_, disk_, other, options_,
                                                         [](const Status& s) { throw Violation(s.ToString()); });
   if (!opened.ok()) throw Violation(fmt::format("the other engine does not start: {}", opened.status().ToString()));
   member_ = *std::move(opened);
   bool done = false;
-  member_->BecomeReady([&] { done = true; });
+  member_->Start([&] { done = true; });
   Steps([&] { return done; }, "the other engine to become ready");
   checker_.CheckNow(*member_);
   counts_[Check::kOtherEngine]++;
