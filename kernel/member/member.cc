@@ -139,12 +139,18 @@ Status Member::OpenNode() {
   log.raft.election_ticks = options_.election_ticks;
   log.raft.pre_vote = options_.pre_vote;
 
+  uint64_t log_bytes_behind = 0;
+  for (const raft::Entry& e : log.raft.entries) {
+    if (e.index > applied.index) log_bytes_behind += e.bytes().size();
+  }
+
   membership_ = std::make_unique<cluster::Membership>(log.metadata.clusterid(), self);
   RETURN_IF_ERROR(membership_->Restore(*engine_, tables_));
   ids_ = std::make_unique<cluster::RequestIds>(self, world_.clock.WallNs());
   applier_ = std::make_unique<apply::Applier>(
       apply::Applier::Parts{*engine_, tables_, *store_, alarms_, *membership_, world_.clock, world_.apply,
-                            world_.worker, world_.metrics, world_.fatal},
+                            world_.worker, world_.metrics, world_.fatal,
+                            [this](absl::AnyInvocable<void()> done) { persister_->BeforeRemoval(std::move(done)); }},
       applied, options_.apply);
   node_ = std::make_unique<node::Node>(
       node::Node::Parts{std::move(log.wal), std::move(log.raft), std::move(log.bootstrap), *applier_, world_.clock,
@@ -156,10 +162,12 @@ Status Member::OpenNode() {
   persist.log_bytes = options_.persist_log_bytes;
   persist.streams = streams_ ? &*streams_ : nullptr;
   persist.index_snapshot = &*index_snapshot_;
+  persist.log_bytes_behind = log_bytes_behind;
   persister_ = std::make_unique<node::Persister>(*engine_, *applier_, *node_, world_.clock, world_.persist,
                                                  world_.metrics, world_.fatal, persist);
-  disk_watch_ = std::make_unique<node::DiskWatch>(world_.disk, std::vector{data_.path(), data_.wal()},
-                                                  options_.disk_watermark, world_.worker, *node_, *ids_, self, alarms_);
+  disk_watch_ =
+      std::make_unique<node::DiskWatch>(world_.disk, std::vector{data_.path(), data_.wal()}, options_.disk_watermark,
+                                        data_.full_mark(), world_.worker, *node_, *ids_, self, alarms_);
   return Ok();
 }
 

@@ -94,6 +94,7 @@ class Member {
   const DataDir& data() const { return data_; }
   storage::Engine& engine() { return *engine_; }
   mvcc::Store& store() { return *store_; }
+  const mvcc::IndexSnapshot& index_snapshot() const { return *index_snapshot_; }
   apply::Alarms& alarms() { return alarms_; }
   cluster::Membership& membership() { return *membership_; }
   cluster::RequestIds& ids() { return *ids_; }
