@@ -59,7 +59,11 @@ class Member {
   node::Node& node() { return member_->node(); }
   apply::Applier& applier() { return member_->applier(); }
   mvcc::Store& store() { return member_->store(); }
+  const mvcc::IndexSnapshot& index_snapshot() const { return member_->index_snapshot(); }
+  const apply::Alarms& alarms() { return member_->alarms(); }
+  storage::Engine& engine() { return member_->engine(); }
   Executor& reader() { return threads_.reader; }
+  Executor& worker() { return threads_.worker; }
   bool admit(uint64_t bytes) { return member_->Admit(bytes); }
 
  private:
