@@ -58,6 +58,7 @@ Applier::Applier(Parts p, AppliedState state, Options options)
       executor_(p.executor),
       worker_(p.worker),
       fatal_(std::move(p.fatal)),
+      before_removal_(std::move(p.before_removal)),
       options_(options),
       last_(state.index),
       last_term_(state.term),
@@ -153,6 +154,7 @@ bool Applier::CommitTurn() {
   batch_.Put(tables_.meta, storage::meta::kConsistentIndex, std::string_view(number, 8));
   PutBigEndian64(number, last_term_.value);
   batch_.Put(tables_.meta, storage::meta::kTerm, std::string_view(number, 8));
+  store_.Seal(batch_);
   const Status status = engine_.Apply(batch_.ops(), last_);
   batch_.Clear();
   if (!status.ok()) {
@@ -308,6 +310,7 @@ Result<Bufs> Applier::Compact(const CompactionRequest& request, const Proposal* 
   // As in etcd: no hash while the compaction before is still under way, since rows of it may be gone or not.
   // Nor while the log is replayed: that would be work at the start for an answer that etcd has forgotten too.
   if (serving_ && (previous < 0 || previous == store_.finished_compact())) hash_due_ = {request.revision(), previous};
+  removal_due_ = before_removal_ != nullptr;
   if (!std::exchange(compacting_, true)) executor_.Post([this] { CompactSlice(); });
   if (request.physical() && proposal != nullptr) {
     physical_.emplace_back(request.revision(), current_payload_);
@@ -329,18 +332,32 @@ void Applier::HashBeforeCompaction() {
   });
 }
 
+void Applier::PrepareRemoval() {
+  removal_due_ = false;
+  preparing_removal_ = true;
+  before_removal_([this] {
+    executor_.Post([this] {
+      preparing_removal_ = false;
+      CompactSlice();
+    });
+  });
+}
+
 void Applier::CompactSlice() {
   if (failed_) return;
   compacting_ = true;
-  if (hashing_) return;  // its end comes back here
+  if (hashing_ || preparing_removal_) return;  // their end comes back here
   if (hash_due_) return HashBeforeCompaction();
+  if (removal_due_) return PrepareRemoval();
   const auto again = [this](uint64_t ns) { executor_.PostAfter(ns, [this] { CompactSlice(); }); };
   std::unique_lock no_persist(deletes_mutex_, std::defer_lock);
   if (engine_.features() & TENON_ST_HOLD_DELETES && !no_persist.try_lock()) return again(10'000'000);
 
   const uint64_t started = clock_.MonoNs();
   if (compaction_started_ns_ == 0) compaction_started_ns_ = started;
-  const mvcc::Store::Step step = store_.CompactStep(batch_);
+  const Result<mvcc::Store::Step> slice = store_.CompactStep(batch_);
+  if (!slice.ok()) return Fatal(slice.status());
+  const mvcc::Store::Step step = *slice;
   if (step == mvcc::Store::Step::kNothing) {
     compacting_ = false;
     compaction_started_ns_ = 0;
@@ -351,6 +368,7 @@ void Applier::CompactSlice() {
   if (removed) {
     // All of them are removed rows, but the one that says that it is finished.
     compacted_rows_.Add(static_cast<double>(batch_.ops().size() - (step == mvcc::Store::Step::kFinished)));
+    store_.Seal(batch_);
     const Status status = engine_.Apply(batch_.ops(), last_);
     batch_.Clear();
     if (!status.ok()) return Fatal(status);

@@ -56,6 +56,9 @@ class Applier {
     Executor& worker;    // slow jobs
     metrics::Registry& metrics;
     std::function<void(Status)> fatal;  // the engine failed, or an entry cannot be applied: the member must stop
+    // Called on the apply thread before a compaction removes its first row, which waits until `done` is called, by any
+    // thread. None: it does not wait.
+    std::function<void(absl::AnyInvocable<void()> done)> before_removal = nullptr;
   };
 
   Applier(Parts parts, AppliedState state, Options options);
@@ -107,6 +110,7 @@ class Applier {
   void CompactSlice();
   void HashBeforeCompaction();
   void ObserveApply(const Operation& operation, bool success, uint64_t took_ns);
+  void PrepareRemoval();
   void Fatal(Status status);
 
   storage::Engine& engine_;
@@ -118,6 +122,7 @@ class Applier {
   Executor& executor_;
   Executor& worker_;
   std::function<void(Status)> fatal_;
+  const std::function<void(absl::AnyInvocable<void()>)> before_removal_;
   std::function<void(Index)> on_applied_;
   std::function<void()> on_taken_;
   const Options options_;
@@ -141,6 +146,7 @@ class Applier {
   // The compaction whose hash is to be taken before its first row goes: {revision, the one before}.
   std::optional<std::pair<int64_t, int64_t>> hash_due_;
   bool hashing_ = false;
+  bool removal_due_ = false, preparing_removal_ = false;  // before_removal is still to be called; is at work
 
   std::atomic<uint64_t> applied_;
   std::atomic<uint64_t> applied_term_;

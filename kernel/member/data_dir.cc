@@ -1,4 +1,4 @@
-#include "kernel/data_dir.h"
+#include "kernel/member/data_dir.h"
 
 #include <filesystem>
 

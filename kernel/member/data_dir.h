@@ -19,6 +19,7 @@ class DataDir {
   std::string engine() const { return path_ + "/member/engine"; }
   std::string streams() const { return path_ + "/member/snap"; }
   std::string index() const { return path_ + "/member/index"; }
+  std::string full_mark() const { return path_ + "/member/nospace"; }  // see node/disk_watch.h
   const std::string& path() const { return path_; }
 
  private:
