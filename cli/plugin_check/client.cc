@@ -257,6 +257,8 @@ bool Client::Until(const std::function<bool()>& holds, std::chrono::milliseconds
   for (;;) {
     const bool wrote = Write();
     if (holds()) return true;
+    // Told to go and without an open call: a proper client hangs up, and nghttp2 answers no PING any more.
+    if (wrote && !nghttp2_session_want_read(session_) && !nghttp2_session_want_write(session_)) Lose();
     if (fd_ < 0) return false;
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
     if (left.count() <= 0) return false;

@@ -253,6 +253,77 @@ const tenon_call_in_v1 EchoStream::kIn = {
     .release = [](void* self) { static_cast<EchoStream*>(self)->OnRelease(); },
 };
 
+// One HTTP request. Answers on the worker's thread, as far as the client takes it.
+class EchoHttp {
+ public:
+  EchoHttp(EchoKernel& kernel, tenon_call_out out, std::string path, std::string text)
+      : kernel_(kernel), out_(out), path_(std::move(path)), text_(std::move(text)) {
+    ++kernel_.http_begun;
+    kernel_.Changed();
+  }
+
+  static const tenon_call_in_v1 kIn;
+
+  void Begin() {
+    if (path_ == "/hang") return;
+    std::vector<std::pair<std::string, std::string>> fields = {{":status", path_ == "/teapot" ? "418" : "200"},
+                                                               {"content-type", "text/plain"}};
+    if (path_ == "/sized") fields.emplace_back("content-length", std::to_string(text_.size()));
+    std::vector<tenon_kv> headers;
+    for (const auto& [name, value] : fields) headers.push_back({Slice(name), Slice(value)});
+    out_.fn->headers(out_.self, headers.data(), headers.size());
+    left_ = path_ == "/large" ? size_t{20} << 20 : text_.size();
+    Go();
+  }
+
+ private:
+  void Go() {
+    while (left_ > 0 && !cancelled_) {
+      std::string piece = path_ == "/large" ? std::string(100'000, 'l') : text_;
+      piece.resize(std::min(piece.size(), left_));
+      left_ -= piece.size();
+      if (out_.fn->message(out_.self, kernel_.Reply(std::move(piece))) != TENON_AGAIN) continue;
+      ++kernel_.holds;
+      return;
+    }
+    Finish(cancelled_ ? TENON_CANCELLED : path_ == "/broken" ? TENON_INTERNAL : TENON_OK);
+  }
+  void Finish(tenon_status status) {
+    if (!finished_.exchange(true)) out_.fn->finish(out_.self, status, nullptr, nullptr, 0);
+  }
+  void OnCancel() {
+    ++kernel_.http_cancelled;
+    cancelled_ = true;
+    kernel_.Changed();
+    kernel_.Post([this] { Finish(TENON_CANCELLED); });
+  }
+  void OnRelease() {
+    CHECK(finished_);
+    ++kernel_.http_released;
+    kernel_.Changed();
+    kernel_.Post([this] { delete this; });
+  }
+
+  EchoKernel& kernel_;
+  tenon_call_out out_;
+  std::string path_, text_;
+  size_t left_ = 0;
+  std::atomic<bool> finished_{false}, cancelled_{false};
+};
+
+const tenon_call_in_v1 EchoHttp::kIn = {
+    .size = sizeof(tenon_call_in_v1),
+    .message = nullptr,
+    .writable =
+        [](void* self) {
+          auto* http = static_cast<EchoHttp*>(self);
+          http->kernel_.Post([http] { http->Go(); });
+        },
+    .half_close = nullptr,
+    .cancel = [](void* self) { static_cast<EchoHttp*>(self)->OnCancel(); },
+    .release = [](void* self) { static_cast<EchoHttp*>(self)->OnRelease(); },
+};
+
 namespace {
 
 const std::string& DescriptorBytes() {
@@ -436,6 +507,25 @@ void EchoKernel::CancelUnary(uint64_t call) {
   done.fn(done.ctx, TENON_CANCELLED, nullptr, {});
 }
 
+tenon_status EchoKernel::Http(const tenon_http_info* info, tenon_bufs body, tenon_call_out out, tenon_call_in* in) {
+  std::string path = Text(info->path);
+  std::string text = fmt::format("{} {} query={} roles={} remote={} body={}\n", Text(info->method), path,
+                                 Text(info->query), info->roles, Text(info->cred->remote_addr), Flat(body));
+  for (size_t i = 0; i < info->n_headers; ++i) {
+    text += fmt::format("{}={}\n", Text(info->headers[i].key), Text(info->headers[i].val));
+  }
+  TENON_RELEASE(body);
+  if (path == "/refused") return TENON_UNIMPLEMENTED;
+  auto* http = new EchoHttp(*this, out, path, text);
+  *in = {&EchoHttp::kIn, http};
+  if (path == "/inline") {
+    http->Begin();
+  } else {
+    Post([http] { http->Begin(); });
+  }
+  return TENON_OK;
+}
+
 tenon_status EchoKernel::Stream(const tenon_call_info* info, tenon_call_out out, tenon_call_in* in) {
   if (info->method == kBusy) return TENON_EXHAUSTED;
   auto* stream = new EchoStream(*this, info->method, out);
@@ -447,32 +537,6 @@ tenon_status EchoKernel::Stream(const tenon_call_info* info, tenon_call_out out,
     reluctant_.insert(stream);
   }
   Changed();
-  return TENON_OK;
-}
-
-tenon_status EchoKernel::Http(const tenon_http_info* info, tenon_bufs body, tenon_call_out out, tenon_call_in* in) {
-  static const tenon_call_in_v1 nothing_to_do = {
-      .size = sizeof(tenon_call_in_v1),
-      .message = [](void*, tenon_bufs bufs) -> tenon_status {
-        TENON_RELEASE(bufs);
-        return TENON_OK;
-      },
-      .writable = [](void*) {},
-      .half_close = [](void*) {},
-      .cancel = [](void*) {},
-      .release = [](void* self) { ++static_cast<EchoKernel*>(self)->http_released; },
-  };
-  ++http_requests;
-  *in = {&nothing_to_do, this};
-  std::string text = fmt::format("{} {} {} {}", Text(info->method), Text(info->path), Text(info->query), Flat(body));
-  TENON_RELEASE(body);
-  std::string length = std::to_string(text.size());
-  tenon_kv headers[] = {{Slice(":status"), Slice("200")},
-                        {Slice("content-type"), Slice("text/plain")},
-                        {Slice("content-length"), Slice(length)}};
-  out.fn->headers(out.self, headers, std::size(headers));
-  out.fn->message(out.self, Reply(std::move(text)));
-  out.fn->finish(out.self, TENON_OK, nullptr, nullptr, 0);
   return TENON_OK;
 }
 

@@ -6,6 +6,10 @@
 // /Collect           the number of bytes sent       /Produce  "N SIZE": N messages, as fast as flow control lets them
 // /Reluctant         bidi that says AGAIN to each message until LetGo(), then as Bidi
 // /Busy              a stream that is refused
+//
+// HTTP: every path answers with what it was asked, in one piece; /sized with its length, /teapot as 418, /large 20 MiB
+// as fast as flow control lets them, /broken ends with an error after the body, /hang not until cancelled, /inline at
+// once on the caller's thread, and /refused is refused.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -50,8 +54,8 @@ class EchoKernel {
 
   std::atomic<int> unary_calls{0}, unary_cancels{0};
   std::atomic<int> streams_begun{0}, streams_cancelled{0}, streams_half_closed{0}, streams_released{0};
+  std::atomic<int> http_begun{0}, http_cancelled{0}, http_released{0};
   std::atomic<int> messages_in{0}, messages_out{0}, holds{0};
-  std::atomic<int> http_requests{0}, http_released{0};
   std::atomic<int> requests_unreleased{0}, replies_unreleased{0};
   std::atomic<int64_t> bytes_unreleased{0}, most_bytes_unreleased{0};  // of replies
 

@@ -54,12 +54,6 @@ grpc::Slice CopyParts(const tenon_slice* part, size_t n, size_t bytes) {
 
 }  // namespace
 
-size_t Length(const tenon_bufs& bufs) {
-  size_t bytes = 0;
-  for (size_t i = 0; i < bufs.n; ++i) bytes += bufs.part[i].n;
-  return bytes;
-}
-
 tenon_bufs TakeMessage(grpc::ByteBuffer& buffer) {
   tenon_bufs bufs{};
   auto* one = new OneSlice;

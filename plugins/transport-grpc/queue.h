@@ -10,13 +10,16 @@
 #include <thread>
 #include <vector>
 
-#include "plugins/transport-grpc/methods.h"
+#include "plugins/transport-common/methods.h"
 #include "plugins/transport-grpc/options.h"
 #include "tenon/abi/transport.h"
 
 namespace tenon::transport_grpc {
 
 class Call;
+using transport::Method;
+using transport::MethodCache;
+using transport::ServiceNames;
 
 // What all calls of a transport share; outlives them.
 struct Shared {

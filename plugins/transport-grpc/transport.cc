@@ -11,6 +11,9 @@
 #include "plugins/transport-grpc/status.h"
 
 namespace tenon::transport_grpc {
+using transport::Address;
+using transport::ParseUrl;
+
 namespace {
 
 // etcd's allowance for what is around a request of max-request-bytes, and grpc-go's default for headers.

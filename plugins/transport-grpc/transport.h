@@ -10,7 +10,7 @@
 
 #include "kernel/base/status.h"
 #include "plugins/transport-grpc/acceptor.h"
-#include "plugins/transport-grpc/listener.h"
+#include "plugins/transport-common/listener.h"
 #include "plugins/transport-grpc/queue.h"
 #include "tenon/abi/host.h"
 #include "tenon/abi/transport.h"
@@ -18,6 +18,7 @@
 namespace tenon::transport_grpc {
 
 extern const tenon_plugin kPlugin;
+using transport::Listener;
 
 // All functions on [main], one at a time.
 class Transport {

@@ -1,5 +1,5 @@
 // Serves the echo service of the tests on the loaded module, for a load generator:
-//   transport_echo_server http://127.0.0.1:23100 [threads]
+//   TENON_TEST_TRANSPORT=h2 transport_echo_server http://127.0.0.1:23100 [threads]
 //   h2load -c 10 -m 10 -n 100000 -d request.bin -H 'content-type: application/grpc' -H 'te: trailers'
 //   URL/echo.Echo/Unary
 // request.bin is a gRPC frame: 0, the length in four bytes, the message. Ends at SIGTERM and prints the CPU time used.
@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   EchoKernel kernel;
-  LoadedTransport transport(kernel, {{"threads", argc > 2 ? argv[2] : "0"}});
+  LoadedTransport transport(kernel, {{LoadedTransport::ThreadsKey(), argc > 2 ? argv[2] : "0"}});
   for (std::string error : {transport.Listen(argv[1]), transport.Start()}) {
     if (!error.empty()) return fprintf(stderr, "%s\n", error.c_str()), 1;
   }

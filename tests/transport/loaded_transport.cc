@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <cstdlib>
 #include <future>
 
 #include "kernel/base/check.h"
@@ -15,8 +16,16 @@ const tenon_transport_v1& Table() {
 
 }  // namespace
 
+std::string LoadedTransport::Name() {
+  const char* name = getenv("TENON_TEST_TRANSPORT");
+  return name == nullptr ? "h2" : name;
+}
+
+std::string LoadedTransport::ThreadsKey() { return Name() == "h2" ? "loops" : "threads"; }
+
 const tenon_plugin* LoadedTransport::Plugin() {
-  static void* library = dlopen(TRANSPORT_GRPC_SO, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  static const std::string file = TRANSPORT_DIR "/transport-" + Name() + ".so";
+  static void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   CHECK_MSG(library != nullptr, dlerror());
   auto* query = reinterpret_cast<const tenon_plugin* (*)()>(dlsym(library, "tenon_plugin_query_v1"));
   CHECK(query != nullptr);
@@ -47,8 +56,8 @@ std::string LoadedTransport::Check(const std::string& url, uint32_t roles, const
   return Table().check(self_, &listener, 1, &error) == TENON_OK ? "" : error.msg;
 }
 
-std::string LoadedTransport::Listen(const std::string& url, int fd) {
-  tenon_listener listener{.size = sizeof listener, .roles = TENON_LISTEN_GRPC, .fd = fd};
+std::string LoadedTransport::Listen(const std::string& url, int fd, uint32_t roles) {
+  tenon_listener listener{.size = sizeof listener, .roles = roles, .fd = fd};
   listener.url = {reinterpret_cast<const uint8_t*>(url.data()), url.size()};
   tenon_error error{.size = sizeof error};
   return Table().listen(self_, &listener, &id_, &error) == TENON_OK ? "" : error.msg;

@@ -1,11 +1,11 @@
-#include "plugins/transport-grpc/methods.h"
+#include "plugins/transport-common/methods.h"
 
 #include <vector>
 
 #include "fmt/format.h"
-#include "plugins/transport-grpc/bytes.h"
+#include "plugins/transport-common/slice.h"
 
-namespace tenon::transport_grpc {
+namespace tenon::transport {
 namespace {
 
 // One field of a protobuf message. Only what a descriptor needs: length-delimited fields have bytes, others none.
@@ -44,7 +44,8 @@ bool NextField(std::string_view* in, Field* field) {
   return true;
 }
 
-// As Go's %q does for a header value, which is ASCII.
+}  // namespace
+
 std::string Quote(std::string_view text) {
   std::string out = "\"";
   for (char c : text) {
@@ -60,9 +61,7 @@ std::string Quote(std::string_view text) {
   return out + '"';
 }
 
-}  // namespace
-
-Method MethodCache::Find(const std::string& path) {
+Method MethodCache::Find(std::string_view path) {
   if (auto found = known_.find(path); found != known_.end()) return found->second;
   Method method;
   method.id = dispatch_->method(host_, Slice(path), &method.flags);
@@ -104,4 +103,4 @@ std::string ServiceNames::Unknown(std::string_view path) {
   return fmt::format("unknown method {} for service {}", method, service);
 }
 
-}  // namespace tenon::transport_grpc
+}  // namespace tenon::transport

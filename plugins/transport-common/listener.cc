@@ -1,4 +1,4 @@
-#include "plugins/transport-grpc/listener.h"
+#include "plugins/transport-common/listener.h"
 
 #include <fcntl.h>
 #include <netdb.h>
@@ -14,7 +14,7 @@
 #include <cstring>
 #include <utility>
 
-namespace tenon::transport_grpc {
+namespace tenon::transport {
 namespace {
 
 // The system's text as Go prints it: "address already in use".
@@ -204,4 +204,4 @@ Listener::~Listener() {
   close(fd_);
 }
 
-}  // namespace tenon::transport_grpc
+}  // namespace tenon::transport

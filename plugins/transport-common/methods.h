@@ -8,24 +8,28 @@
 
 #include "tenon/abi/transport.h"
 
-namespace tenon::transport_grpc {
+namespace tenon::transport {
 
 struct Method {
   uint32_t id = 0;  // 0: no such method
   uint32_t flags = 0;
 };
 
-// Remembers the host's answers, which are constant. Used by one queue thread. A path that names no method is not
+// Remembers the host's answers, which are constant. Used by one thread. A path that names no method is not
 // remembered: clients could fill the memory with them.
 class MethodCache {
  public:
   MethodCache(const tenon_host* host, const tenon_host_dispatch_v1* dispatch) : host_(host), dispatch_(dispatch) {}
-  Method Find(const std::string& path);
+  Method Find(std::string_view path);
 
  private:
   const tenon_host* host_;
   const tenon_host_dispatch_v1* dispatch_;
-  std::unordered_map<std::string, Method> known_;
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view path) const { return std::hash<std::string_view>()(path); }
+  };
+  std::unordered_map<std::string, Method, Hash, std::equal_to<>> known_;
 };
 
 // The services that the kernel serves, read from its descriptors at the first question. Any thread.
@@ -43,7 +47,10 @@ class ServiceNames {
   std::set<std::string, std::less<>> names_;
 };
 
+// As Go's %q for a header value, which is ASCII.
+std::string Quote(std::string_view text);
+
 // Names of the services in a serialized FileDescriptorSet, with their packages. Stops at damage.
 std::set<std::string, std::less<>> ServicesIn(tenon_slice descriptor_set);
 
-}  // namespace tenon::transport_grpc
+}  // namespace tenon::transport

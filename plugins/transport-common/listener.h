@@ -7,7 +7,7 @@
 
 #include "kernel/base/status.h"
 
-namespace tenon::transport_grpc {
+namespace tenon::transport {
 
 struct Address {
   bool tls = false;
@@ -46,4 +46,4 @@ class Listener {
   ino_t inode_ = 0;
 };
 
-}  // namespace tenon::transport_grpc
+}  // namespace tenon::transport
