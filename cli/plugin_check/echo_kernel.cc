@@ -284,6 +284,7 @@ class EchoHttp {
       left_ -= piece.size();
       if (out_.fn->message(out_.self, kernel_.Reply(std::move(piece))) != TENON_AGAIN) continue;
       ++kernel_.holds;
+      kernel_.Changed();
       return;
     }
     Finish(cancelled_ ? TENON_CANCELLED : path_ == "/broken" ? TENON_INTERNAL : TENON_OK);

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "plugins/transport-h2/http1.h"
 #include "plugins/transport-h2/http2.h"
 
 namespace tenon::transport_h2 {
@@ -102,11 +103,14 @@ bool Connection::Choose(std::string_view first) {
   bool http2 = first.substr(0, kPreface.size()) == kPreface.substr(0, first.size());
   if (http2 && first.size() < kPreface.size()) return false;
   loop_.timers().Cancel(&hello_);
-  if (!http2) {
+  if (http2) {
+    protocol_ = std::make_unique<Http2>(*this);
+  } else if ((roles_ & (TENON_LISTEN_HTTP | TENON_LISTEN_METRICS)) != 0) {
+    protocol_ = std::make_unique<Http1>(*this);
+  } else {
     Close();
     return true;
   }
-  protocol_ = std::make_unique<Http2>(*this);
   if (draining_) protocol_->Drain();
   return true;
 }

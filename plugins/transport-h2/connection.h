@@ -41,6 +41,7 @@ class Connection final : public Source {
   uint32_t roles() const { return roles_; }
   // As Go prints an address: "127.0.0.1:4711", "[::1]:4711", "@" for a unix socket.
   const std::string& remote_address() const { return remote_address_; }
+  bool draining() const { return draining_; }
   uint64_t last_read_ns() const { return last_read_ns_; }
 
   void Ready(uint32_t events) override;

@@ -87,8 +87,6 @@ struct Http2::Callbacks {
           self.OnPing();
         } else if (self.draining_ && memcmp(frame->ping.opaque_data, kGoawayPing, sizeof kGoawayPing) == 0) {
           self.FinalGoaway();
-        } else {
-          self.ping_outstanding_ = false;
         }
         return 0;
       case NGHTTP2_SETTINGS:
@@ -299,14 +297,20 @@ void Http2::OnKeepalive() {
   const Options& options = loop().shared().options;
   uint64_t now = loop().now_ns(), heard = connection_.last_read_ns();
   auto interval = static_cast<uint64_t>(options.keepalive_interval_ns);
-  if (ping_outstanding_ && heard <= pinged_ns_) return connection_.Close();
-  ping_outstanding_ = false;
-  if (heard + interval > now) return loop().timers().Set(&keepalive_, heard + interval);
-  nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
-  ping_outstanding_ = true;
-  pinged_ns_ = now;
-  MarkDirty();
-  loop().timers().Set(&keepalive_, now + static_cast<uint64_t>(options.keepalive_timeout_ns));
+  auto timeout = static_cast<uint64_t>(options.keepalive_timeout_ns);
+  if (heard + interval > now) {
+    ping_outstanding_ = false;
+    return loop().timers().Set(&keepalive_, heard + interval);
+  }
+  if (!ping_outstanding_ || heard > pinged_ns_) {
+    nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
+    ping_outstanding_ = true;
+    pinged_ns_ = now;
+    MarkDirty();
+  } else if (pinged_ns_ + timeout <= now) {
+    return connection_.Close();
+  }
+  loop().timers().Set(&keepalive_, std::min(now + interval, pinged_ns_ + timeout));
 }
 
 // First we say that we leave, with no stream cut off; when the client has heard it, which stream was the last.

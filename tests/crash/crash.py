@@ -22,7 +22,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 from harness import messages
 from harness.client import prefix
 from harness.report import Report, main
-from harness.server import Server, find_tenon
+from harness.server import Server, add_transport_option, find_tenon
 from harness.wait import until
 from model import Model
 
@@ -208,6 +208,7 @@ def run():
     parser.add_argument("--tenon", help="the server to kill (default: build/release/bin/tenond)")
     parser.add_argument("--writer", help="crash-writer (default: build/release/tests/crash-writer)")
     parser.add_argument("--storage", default="wiredtiger,memory", help="Tenon's engines, one run each")
+    add_transport_option(parser)
     parser.add_argument("--kills", type=int)
     parser.add_argument("--long", action="store_true", help=f"{LONG_KILLS} kills in place of {FAST_KILLS}")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="default: the time; printed")

@@ -17,7 +17,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 
 import random_ops
 from harness.report import Report, main
-from harness.server import find_peer, find_tenon
+from harness.server import add_transport_option, find_peer, find_tenon
 from pair import Pair, load_record
 from registry import GROUPS, cases
 
@@ -55,6 +55,7 @@ def run():
     parser.add_argument("--peer", help="etcd 3.7.3 (default: $TENON_PEER/etcd, or etcd on PATH)")
     parser.add_argument("--no-peer", action="store_true", help="use the record even where etcd is found")
     parser.add_argument("--storage", choices=("wiredtiger", "memory"), help="Tenon's engine (default: its own)")
+    add_transport_option(parser)
     parser.add_argument("--only", default="", help="report only the requests whose name contains this; 'random' is one")
     parser.add_argument("--seed", type=int, default=1, help="of the random operations")
     parser.add_argument("--operations", type=int, help="how many random operations")

@@ -22,7 +22,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[0] / "support/py")]
 import etcdctl
 from harness.messages import build_folder
 from harness.report import Report, main
-from harness.server import Server, find_peer, find_tenon
+from harness.server import Server, add_transport_option, find_peer, find_tenon
 
 PYTHON_PACKAGES = ("etcd3==0.12.0", "protobuf==3.20.3")  # etcd3's generated code needs an old protobuf
 INSTALL_SECONDS = 300
@@ -122,6 +122,7 @@ def run():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tenon", help="the server (default: build/release/bin/tenond)")
     parser.add_argument("--storage", choices=("wiredtiger", "memory"))
+    add_transport_option(parser)
     parser.add_argument("--endpoint", help="a server that runs already")
     parser.add_argument("--only", choices=("etcdctl", *LIBRARIES))
     arguments = parser.parse_args()

@@ -1,5 +1,6 @@
 """A server process under test: Tenon's or etcd's, started with the same flags."""
 
+import argparse
 import os
 import re
 import shutil
@@ -78,9 +79,11 @@ def free_port():
 class Server:
     """Owns one process and its data directory. `flags` are etcd's flags as a dict without the dashes.
 
-    With `storage` (or `config`) Tenon gets a config file in place of flags, since --config-file makes flags ignored;
-    etcd never gets one.
+    With `storage`, `config` or `transport` Tenon gets a config file in place of flags, since --config-file makes flags
+    ignored; etcd never gets one.
     """
+
+    transport = None  # Tenon's transport, for a whole run: see --transport of the suites
 
     def __init__(self, binary, folder, name="m1", flags=None, storage=None, config=None, wrapper=()):
         self.binary = str(binary)
@@ -122,7 +125,7 @@ class Server:
                 }
             )
         flags.update(self.flags)
-        if not self.is_etcd and (self.storage or self.config):
+        if not self.is_etcd and (self.storage or self.config or self.transport):
             path = self.folder / "config.yaml"
             path.write_text(self._yaml(flags))
             return [*self.wrapper, self.binary, f"--config-file={path}"]
@@ -130,7 +133,11 @@ class Server:
 
     def _yaml(self, flags):
         text = "".join(f"{key}: {value}\n" for key, value in flags.items())
-        modules = f"modules:\n  storage: {{ use: {self.storage} }}\n" if self.storage else ""
+        modules = "modules:\n" if self.storage or self.transport else ""
+        if self.storage:
+            modules += f"  storage: {{ use: {self.storage} }}\n"
+        if self.transport:
+            modules += f"  transports: [{{ use: {self.transport} }}]\n"
         return text + modules + (self.config or "")
 
     def launch(self):
@@ -241,3 +248,15 @@ class Server:
 
     def __exit__(self, *unused):
         self.kill()
+
+
+def add_transport_option(parser):
+    """--transport: which transport every Tenon server of the run has."""
+
+    class Choose(argparse.Action):
+        def __call__(self, parser, namespace, value, option_string=None):
+            Server.transport = value
+
+    parser.add_argument(
+        "--transport", choices=("grpc", "h2"), action=Choose, help="Tenon's transport (default: its own)"
+    )
