@@ -3,6 +3,7 @@
 //   tenon-hostile ATTACK PORT MILLISECONDS [SEED]     prints one line of JSON
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -25,8 +26,11 @@ int main(int argc, char** argv) {
   const uint32_t seed = argc > 4 ? static_cast<uint32_t>(atoi(argv[4])) : 1;
   for (const Attack& attack : all) {
     if (strcmp(attack.name, argv[1]) != 0) continue;
+    Plan plan = attack.plan();
+    // As many as this machine lets a process hold; the server needs some descriptors for itself.
+    plan.connections = static_cast<int>(std::min<rlim_t>(static_cast<rlim_t>(plan.connections), files.rlim_cur - 300));
     const Tally tally =
-        Swarm(static_cast<uint16_t>(atoi(argv[2])), attack.plan(), std::chrono::milliseconds(atoi(argv[3])), seed);
+        Swarm(static_cast<uint16_t>(atoi(argv[2])), plan, std::chrono::milliseconds(atoi(argv[3])), seed);
     fmt::print("{{\"connections\": {}, \"refused\": {}, \"closed_by_server\": {}, \"sent\": {}, \"received\": {}}}\n",
                tally.connections, tally.refused, tally.closed_by_server, tally.bytes_sent, tally.bytes_received);
     return 0;
