@@ -11,7 +11,19 @@ namespace tenon::testing {
 namespace {
 
 constexpr const char* kPrefix = "/echo.Echo/";
-enum MethodId : uint32_t { kUnary = 1, kLater, kFail, kShow, kHang, kBidi, kCollect, kProduce, kReluctant, kBusy };
+enum MethodId : uint32_t {
+  kUnary = 1,
+  kLater,
+  kFail,
+  kShow,
+  kHang,
+  kStubborn,
+  kBidi,
+  kCollect,
+  kProduce,
+  kReluctant,
+  kBusy
+};
 struct MethodRow {
   const char* name;
   uint32_t id, flags;
@@ -23,6 +35,7 @@ const MethodRow kMethods[] = {
     {"Fail", kFail, 0},
     {"Show", kShow, 0},
     {"Hang", kHang, 0},
+    {"Stubborn", kStubborn, 0},
     {"Bidi", kBidi, kBoth},
     {"Collect", kCollect, TENON_METHOD_CLIENT_STREAM},
     {"Produce", kProduce, TENON_METHOD_SERVER_STREAM},
@@ -433,11 +446,14 @@ bool EchoKernel::reluctant() {
 
 void EchoKernel::LetGo() {
   std::set<EchoStream*> streams;
+  std::vector<tenon_done> stubborn;
   {
     std::lock_guard lock(mutex_);
     let_go_ = true;
     streams = reluctant_;
+    stubborn.swap(stubborn_);
   }
+  for (const tenon_done& done : stubborn) done.fn(done.ctx, TENON_OK, nullptr, {});
   for (EchoStream* stream : streams) stream->Resume();
 }
 
@@ -482,6 +498,13 @@ uint64_t EchoKernel::Unary(const tenon_call_info* info, tenon_bufs request, teno
       TENON_RELEASE(request);
       done.fn(done.ctx, TENON_OK, nullptr, Reply(Show(*info), 7));
       return 0;
+    }
+    case kStubborn: {
+      TENON_RELEASE(request);
+      std::lock_guard lock(mutex_);
+      stubborn_.push_back(done);
+      changed_.notify_all();
+      return 1;  // not one of hanging_
     }
     default: {
       TENON_RELEASE(request);

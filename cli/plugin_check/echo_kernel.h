@@ -2,6 +2,7 @@
 //
 // echo.Echo/Unary    the request, inline            /Later    the same from another thread
 // /Fail              "CODE text" as a status        /Show     what the call info says, one line per fact
+// /Stubborn          nothing until LetGo(), whatever the client does
 // /Hang              nothing until cancelled        /Bidi     each message back; half-close: OK with a trailer
 // /Collect           the number of bytes sent       /Produce  "N SIZE": N messages, as fast as flow control lets them
 // /Reluctant         bidi that says AGAIN to each message until LetGo(), then as Bidi
@@ -47,7 +48,7 @@ class EchoKernel {
 
   // Waits until the predicate over the counters holds; false: not within 10 s.
   bool Await(const std::function<bool()>& holds);
-  // Lets the streams of /Reluctant take messages.
+  // Lets the streams of /Reluctant take messages, and answers the calls of /Stubborn.
   void LetGo();
   // What the transport did against the comments in transport.h, each once.
   std::vector<std::string> violations() const;
@@ -86,6 +87,7 @@ class EchoKernel {
   std::deque<std::function<void()>> work_;
   std::map<uint64_t, tenon_done> hanging_;
   std::set<EchoStream*> reluctant_;
+  std::vector<tenon_done> stubborn_;
   bool let_go_ = false;
   uint64_t last_handle_ = 0;
   bool stopping_ = false;

@@ -190,7 +190,9 @@ nghttp2_data_source_read_callback Http2::ReadBody() { return &Callbacks::ReadBod
 Http2::Http2(Connection& connection) : connection_(connection), resets_(100, 10), idle_frames_(1000, 500) {
   static nghttp2_session_callbacks* const callbacks = Callbacks::Make();
   static nghttp2_option* const option = Callbacks::MakeOption();
-  CHECK(nghttp2_session_server_new2(&session_, callbacks, this, option) == 0);
+  SessionMemory& memory = loop().session_memory();
+  CHECK(nghttp2_session_server_new3(&session_, callbacks, this, option, memory.Begin()) == 0);
+  memory.End();
   const Options& options = loop().shared().options;
   nghttp2_settings_entry settings[3] = {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
                                         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, kMaxHeaderList}};

@@ -11,6 +11,7 @@
 #include "plugins/transport-h2/inbox.h"
 #include "plugins/transport-h2/options.h"
 #include "plugins/transport-h2/output.h"
+#include "plugins/transport-h2/session_memory.h"
 #include "plugins/transport-h2/timers.h"
 #include "tenon/abi/transport.h"
 
@@ -59,13 +60,15 @@ class Loop {
   void Adopt(int fd, uint32_t roles);
 
   // ---- the loop's thread
-  void Turn(int timeout_ms);  // what the thread does again and again
+  void Turn(int timeout_ms);           // what the thread does again and again
+  bool over() const { return done_; }  // after Drain: nothing is left
   bool IsHere() const { return current_ == this; }
   Shared& shared() { return shared_; }
   transport::MethodCache& methods() { return methods_; }
   Timers& timers() { return timers_; }
   uint64_t now_ns() const { return now_ns_; }  // as of this turn
   static uint64_t NowNs();
+  SessionMemory& session_memory() { return session_memory_; }
   std::vector<uint8_t>& read_buffer() { return read_buffer_; }
 
   void Watch(int fd, uint32_t events, Source* source);
@@ -107,6 +110,7 @@ class Loop {
   Timers timers_;
   uint64_t now_ns_ = 0;
   std::vector<uint8_t> read_buffer_;
+  SessionMemory session_memory_;
   std::vector<Connection*> connections_;  // each knows its place
   std::vector<Connection*> dirty_, flushing_;
   std::vector<std::unique_ptr<Connection>> buried_;

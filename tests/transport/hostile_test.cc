@@ -3,6 +3,7 @@
 
 #include <fstream>
 #include <random>
+#include <thread>
 
 #include "tests/transport/wire_fixture.h"
 
@@ -125,15 +126,23 @@ TEST_F(HostileTest, MadeYouResetIsCutOff) {
 
 // As long as the kernel works for calls whose clients left, the connection brings no more of them.
 TEST_F(HostileTest, AbandonedWorkHoldsTheConnection) {
-  transport_.reset();
-  Serve({{"max-concurrent-streams", "1000"}});
+  constexpr int kCalls = 5000;
   H2Wire wire(port_);
-  for (int i = 0; i < 600; ++i) {
-    int32_t stream = wire.Open(GrpcHeaders("/echo.Echo/Unary"), false);
-    wire.Data(stream, GrpcMessage("x"), true);
-    wire.Send(NGHTTP2_RST_STREAM, 0, stream, std::string("\0\0\0\x8", 4));
-  }
+  std::jthread sender([&] {
+    for (int i = 0; i < kCalls; ++i) {
+      wire.Data(wire.Open(GrpcHeaders("/echo.Echo/Stubborn", {{"grpc-timeout", "1n"}}), false), GrpcMessage("x"), true);
+    }
+  });
+  ASSERT_TRUE(kernel_.Await([&] { return kernel_.unary_calls >= 256; }));
   ExpectAlive();
+  EXPECT_LT(kernel_.unary_calls, 2000);
+  while (kernel_.unary_calls < kCalls) {
+    int before = kernel_.unary_calls;
+    kernel_.LetGo();
+    ASSERT_TRUE(kernel_.Await([&] { return kernel_.unary_calls > before; })) << before;
+  }
+  sender.join();
+  kernel_.LetGo();
 }
 
 TEST_F(HostileTest, FloodsOfFramesThatDoNothingAreCutOff) {

@@ -89,7 +89,9 @@ TEST(TimersTest, FireInOrderWhateverHappens) {
         }
         timers.Fire(now);
         for (Alarm& a : alarms) {
-          if (due.count(&a) != 0) ASSERT_TRUE(a.fired && !a.timer.set());
+          if (due.count(&a) != 0) {
+            ASSERT_TRUE(a.fired && !a.timer.set());
+          }
         }
         ASSERT_EQ(timers.next_ns(), next);
       }
