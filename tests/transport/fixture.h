@@ -27,6 +27,7 @@ class TransportTest : public ::testing::Test {
     EXPECT_EQ(kernel_.requests_unreleased, 0);
     EXPECT_EQ(kernel_.replies_unreleased, 0);
     EXPECT_EQ(kernel_.streams_released, kernel_.streams_begun);
+    EXPECT_EQ(kernel_.violations(), std::vector<std::string>());
   }
 
   EchoKernel kernel_;

@@ -35,14 +35,16 @@ const tenon_plugin* LoadedTransport::Plugin() {
 std::string LoadedTransport::Refusal(EchoKernel& kernel, const Config& config) {
   void* self = nullptr;
   tenon_error error{.size = sizeof error};
-  if (Table().m.create(kernel.host(), AsNode(config), &self, &error) != TENON_OK) return error.msg;
+  const tenon_cfg node = AsNode(config);
+  if (Table().m.create(kernel.host(), &node, &self, &error) != TENON_OK) return error.msg;
   Table().m.destroy(self);
   return "";
 }
 
 LoadedTransport::LoadedTransport(EchoKernel& kernel, const Config& config) {
   tenon_error error{.size = sizeof error};
-  CHECK_MSG(Table().m.create(kernel.host(), AsNode(config), &self_, &error) == TENON_OK, error.msg);
+  const tenon_cfg node = AsNode(config);
+  CHECK_MSG(Table().m.create(kernel.host(), &node, &self_, &error) == TENON_OK, error.msg);
 }
 
 LoadedTransport::~LoadedTransport() { Stop(); }

@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/plugin_check/echo_kernel.h"
 #include "tenon/abi/transport.h"
-#include "tests/transport/echo_kernel.h"
 
 namespace tenon::testing {
 

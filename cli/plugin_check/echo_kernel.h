@@ -17,12 +17,17 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "kernel/metrics/metrics.h"
+#include "kernel/os/clock.h"
+#include "kernel/os/thread.h"
+#include "kernel/plugin/host.h"
 #include "tenon/abi/host.h"
 #include "tenon/abi/transport.h"
 
@@ -32,19 +37,21 @@ class EchoStream;
 
 // The YAML node given to create: names to scalars.
 using Config = std::map<std::string, std::string>;
-const tenon_cfg* AsNode(const Config& config);
+tenon_cfg AsNode(const Config& config, const std::string& where = "test.yaml:1:1");
 
 class EchoKernel {
  public:
   EchoKernel();
   ~EchoKernel();
 
-  const tenon_host* host() const { return &host_; }
+  const tenon_host* host() const { return host_.abi(); }
 
   // Waits until the predicate over the counters holds; false: not within 10 s.
   bool Await(const std::function<bool()>& holds);
   // Lets the streams of /Reluctant take messages, and answers the calls of /Stubborn.
   void LetGo();
+  // What the transport did against the comments in transport.h, each once.
+  std::vector<std::string> violations() const;
 
   std::atomic<int> unary_calls{0}, unary_cancels{0};
   std::atomic<int> streams_begun{0}, streams_cancelled{0}, streams_half_closed{0}, streams_released{0};
@@ -59,6 +66,8 @@ class EchoKernel {
   // Owned reply of `text`, counted until its release; in parts of `part_bytes` (0: one part).
   tenon_bufs Reply(std::string text, size_t part_bytes = 0);
   bool reluctant();
+  void Violation(const std::string& what);
+  void Bury(std::unique_ptr<EchoStream> stream);
 
  private:
   friend class EchoStream;
@@ -68,7 +77,10 @@ class EchoKernel {
   tenon_status Http(const tenon_http_info*, tenon_bufs body, tenon_call_out, tenon_call_in*);
   void Work();
 
-  tenon_host host_{};
+  OsClock clock_;
+  metrics::Registry metrics_;
+  Thread pool_;
+  plugin::Host host_;
   std::mutex mutex_;
   std::condition_variable changed_, work_ready_;
   std::atomic<int> awaiting_{0};
@@ -79,6 +91,9 @@ class EchoKernel {
   bool let_go_ = false;
   uint64_t last_handle_ = 0;
   bool stopping_ = false;
+  std::deque<std::unique_ptr<EchoStream>> graves_;  // of the worker
+  mutable std::mutex violations_mutex_;
+  std::vector<std::string> violations_;
   std::thread worker_;
 };
 

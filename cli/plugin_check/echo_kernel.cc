@@ -1,13 +1,11 @@
-#include "tests/transport/echo_kernel.h"
+#include "cli/plugin_check/echo_kernel.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
 #include "fmt/format.h"
 #include "kernel/base/check.h"
-#include "kernel/base/units.h"
-
-struct tenon_cfg {};  // stands for a testing::Config
 
 namespace tenon::testing {
 namespace {
@@ -45,7 +43,7 @@ const MethodRow kMethods[] = {
     {"Busy", kBusy, kBoth},
 };
 
-EchoKernel& Kernel(const tenon_host* host) { return *static_cast<EchoKernel*>(host->priv); }
+EchoKernel& Kernel(const tenon_host* host) { return *static_cast<EchoKernel*>(plugin::Host::From(host).context()); }
 
 std::string Flat(const tenon_bufs& bufs) {
   std::string out;
@@ -54,40 +52,6 @@ std::string Flat(const tenon_bufs& bufs) {
 }
 std::string Text(tenon_slice s) { return {reinterpret_cast<const char*>(s.p), s.n}; }
 tenon_slice Slice(std::string_view s) { return {reinterpret_cast<const uint8_t*>(s.data()), s.size()}; }
-
-const Config& Map(const tenon_cfg* node) { return *reinterpret_cast<const Config*>(node); }
-const std::string& Scalar(const tenon_cfg* node) { return *reinterpret_cast<const std::string*>(node); }
-
-template <class T, class R>
-tenon_status Store(R result, T* out) {
-  if (!result.ok()) return TENON_INVALID;
-  *out = *result;
-  return TENON_OK;
-}
-
-const tenon_host_config_v1 kConfig = {
-    .size = sizeof(tenon_host_config_v1),
-    .kind = [](const tenon_cfg* node) -> int { return node == nullptr ? TENON_CFG_NULL : TENON_CFG_MAP; },
-    .count = nullptr,
-    .at = nullptr,
-    .find = [](const tenon_cfg* node, const char* name) -> const tenon_cfg* {
-      auto found = Map(node).find(name);
-      return found == Map(node).end() ? nullptr : reinterpret_cast<const tenon_cfg*>(&found->second);
-    },
-    .scalar = [](const tenon_cfg* node) { return Slice(Scalar(node)); },
-    .i64 = [](const tenon_cfg* node, int64_t* out) -> tenon_status {
-      char* end;
-      int64_t value = strtoll(Scalar(node).c_str(), &end, 10);
-      if (*end != '\0' || Scalar(node).empty()) return TENON_INVALID;
-      *out = value;
-      return TENON_OK;
-    },
-    .f64 = nullptr,
-    .boolean = nullptr,
-    .duration_ns = [](const tenon_cfg* node, int64_t* out) { return Store(ParseDurationNs(Scalar(node)), out); },
-    .bytes = [](const tenon_cfg* node, uint64_t* out) { return Store(ParseBytes(Scalar(node)), out); },
-    .where = [](const tenon_cfg*) { return Slice("test.yaml:1:1"); },
-};
 
 // The counted owner of a reply.
 struct OwnedReply {
@@ -130,7 +94,11 @@ std::string Show(const tenon_call_info& info) {
 
 }  // namespace
 
-const tenon_cfg* AsNode(const Config& config) { return reinterpret_cast<const tenon_cfg*>(&config); }
+tenon_cfg AsNode(const Config& config, const std::string& where) {
+  std::vector<std::pair<std::string, tenon_cfg>> children;
+  for (const auto& [name, text] : config) children.emplace_back(name, tenon_cfg::Scalar(text, where));
+  return tenon_cfg::Map(std::move(children), where);
+}
 
 std::string EchoDescriptors() {
   auto field = [](int number, const std::string& bytes) {
@@ -142,7 +110,8 @@ std::string EchoDescriptors() {
   return field(1, field(1, "echo.proto") + field(2, "echo") + options + field(6, service));
 }
 
-// One stream of the echo service. Lives until both ends are done: released by the transport, finished by us.
+// One stream of the echo service, with an eye on what the transport calls. Kept a while after its end, so that a
+// function called too late is seen and not a crash.
 class EchoStream {
  public:
   EchoStream(EchoKernel& kernel, uint32_t method, tenon_call_out out) : kernel_(kernel), method_(method), out_(out) {
@@ -152,13 +121,41 @@ class EchoStream {
   static const tenon_call_in_v1 kIn;
 
   void Resume() {
-    if (!finished_) out_.fn->readable(out_.self);
+    if (finished_) return;
+    ++readables_;
+    out_.fn->readable(out_.self);
   }
 
  private:
   friend class EchoKernel;
 
+  // Holds while a function of `in` runs: a second thread in one of them is the transport's fault.
+  class Inside {
+   public:
+    Inside(EchoStream& stream, const char* function) : stream_(stream) {
+      const std::thread::id nobody, me = std::this_thread::get_id();
+      std::thread::id was = nobody;
+      outermost_ = stream.inside_.compare_exchange_strong(was, me);
+      if (!outermost_ && was != me) {
+        stream.kernel_.Violation(
+            fmt::format("in.{} was called while another thread is in a function of `in`", function));
+      }
+      if (stream.released_) stream.kernel_.Violation(fmt::format("in.{} was called after in.release", function));
+    }
+    ~Inside() {
+      if (outermost_) stream_.inside_ = std::thread::id();
+    }
+
+   private:
+    EchoStream& stream_;
+    bool outermost_;
+  };
+
   tenon_status OnMessage(tenon_bufs bufs) {
+    Inside inside(*this, "message");
+    if (half_closed_) kernel_.Violation("in.message was called after in.half_close");
+    if (cancelled_) kernel_.Violation("in.message was called after in.cancel");
+    if (agains_ > readables_) kernel_.Violation("in.message was called although it had said AGAIN before");
     ++kernel_.messages_in;
     kernel_.Changed();
     if (finished_) {
@@ -181,40 +178,46 @@ class EchoStream {
     tenon_status status = out_.fn->message(out_.self, PassOn(&kernel_, bufs));
     if (status == TENON_AGAIN) {
       ++kernel_.holds;
-      held_ = true;
+      ++agains_;
       return TENON_AGAIN;  // the client must read before it sends more
     }
-    return method_ == kReluctant && kernel_.reluctant() ? TENON_AGAIN : TENON_OK;
+    if (method_ != kReluctant || !kernel_.reluctant()) return TENON_OK;
+    ++agains_;
+    return TENON_AGAIN;
   }
 
   void OnWritable() {
+    Inside inside(*this, "writable");
     if (method_ == kProduce) return kernel_.Post([this] { Produce(); });
-    held_ = false;
     Resume();
   }
 
   void OnHalfClose() {
+    Inside inside(*this, "half_close");
+    if (half_closed_.exchange(true)) kernel_.Violation("in.half_close was called twice");
     ++kernel_.streams_half_closed;
     kernel_.Changed();
-    if (method_ == kProduce) return;
+    if (method_ == kProduce || finished_) return;
     if (method_ == kCollect) out_.fn->message(out_.self, kernel_.Reply(fmt::format("{} bytes", collected_)));
     Finish(TENON_OK);
   }
 
   void OnCancel() {
+    Inside inside(*this, "cancel");
     ++kernel_.streams_cancelled;
-    cancelled_ = true;
+    if (cancelled_.exchange(true)) kernel_.Violation("in.cancel was called twice");
     kernel_.Changed();
     if (method_ == kProduce) return kernel_.Post([this] { Produce(); });  // finish comes from the producer's thread
-    Finish(TENON_CANCELLED);
+    if (!finished_) Finish(TENON_CANCELLED);
   }
 
   void OnRelease() {
-    CHECK(finished_);
-    CHECK(!released_.exchange(true));
+    Inside inside(*this, "release");
+    if (!finished_) kernel_.Violation("in.release was called before out.finish");
+    if (released_.exchange(true)) return;  // Inside has said it
     ++kernel_.streams_released;
     kernel_.Changed();
-    kernel_.Post([this] { delete this; });  // behind any Produce that still waits
+    kernel_.Post([this] { kernel_.Bury(std::unique_ptr<EchoStream>(this)); });  // behind any Produce that still waits
   }
 
   // On the worker's thread, so one at a time.
@@ -246,7 +249,9 @@ class EchoStream {
   EchoKernel& kernel_;
   uint32_t method_;
   tenon_call_out out_;
-  std::atomic<bool> finished_{false}, cancelled_{false}, released_{false}, held_{false};
+  std::atomic<std::thread::id> inside_{};
+  std::atomic<bool> finished_{false}, cancelled_{false}, released_{false}, half_closed_{false};
+  std::atomic<int> agains_{0}, readables_{0};
   size_t collected_ = 0;
   int to_produce_ = 0, produced_ = 0;
   size_t produce_bytes_ = 0;
@@ -342,7 +347,12 @@ const std::string& DescriptorBytes() {
 
 }  // namespace
 
-EchoKernel::EchoKernel() {
+EchoKernel::EchoKernel()
+    : pool_("echo-pool"),
+      host_({.plugin = "plugin-check", .instance = "transport"},
+            {.clock = &clock_, .pool = &pool_, .metrics = &metrics_, .fatal = [this](Status why) {
+               Violation(fmt::format("host.fatal: {}", Message(why)));
+             }}) {
   static const tenon_host_dispatch_v1 dispatch = {
       .size = sizeof(tenon_host_dispatch_v1),
       .method = [](const tenon_host*, tenon_slice name, uint32_t* flags) -> uint32_t {
@@ -362,17 +372,8 @@ EchoKernel::EchoKernel() {
                  tenon_call_in* in) { return Kernel(host).Http(info, body, out, in); },
       .descriptors = [](const tenon_host*) { return Slice(DescriptorBytes()); },
   };
-  host_ = {.size = sizeof host_,
-           .abi_major = TENON_ABI_MAJOR,
-           .abi_minor = TENON_ABI_MINOR,
-           .priv = this,
-           .get = [](const tenon_host*, const char* id) -> const void* {
-             if (strcmp(id, TENON_HOST_DISPATCH) == 0) return &dispatch;
-             if (strcmp(id, TENON_HOST_CONFIG) == 0) return &kConfig;
-             return nullptr;
-           },
-           .kernel_version = [](const tenon_host*) { return "test"; },
-           .fatal = [](const tenon_host*, const tenon_error* error) { CHECK_MSG(false, error->msg); }};
+  host_.Provide(TENON_HOST_DISPATCH, &dispatch);
+  host_.set_context(this);
   worker_ = std::thread([this] { Work(); });
 }
 
@@ -383,6 +384,26 @@ EchoKernel::~EchoKernel() {
     work_ready_.notify_all();
   }
   worker_.join();
+  host_.Close();
+  pool_.Stop();
+}
+
+void EchoKernel::Violation(const std::string& what) {
+  std::lock_guard lock(violations_mutex_);
+  if (violations_.size() < 20 && std::find(violations_.begin(), violations_.end(), what) == violations_.end()) {
+    violations_.push_back(what);
+  }
+}
+
+std::vector<std::string> EchoKernel::violations() const {
+  std::lock_guard lock(violations_mutex_);
+  return violations_;
+}
+
+void EchoKernel::Bury(std::unique_ptr<EchoStream> stream) {
+  constexpr size_t kKept = 20'000;
+  graves_.push_back(std::move(stream));
+  if (graves_.size() > kKept) graves_.pop_front();
 }
 
 void EchoKernel::Work() {

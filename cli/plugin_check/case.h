@@ -1,0 +1,34 @@
+// A case of a contract: a name, a sentence that must hold, and the function that tries it.
+#pragma once
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "cli/plugin_check/echo_kernel.h"
+#include "fmt/format.h"
+
+namespace tenon::plugin_check {
+
+// What a case throws; the text is what the author of the plugin reads.
+struct Failed {
+  std::string text;
+};
+// This module does not claim what the case is about.
+struct NotApplicable {
+  std::string text;
+};
+
+template <class... Args>
+void Want(bool holds, fmt::format_string<Args...> text, Args&&... args) {
+  if (!holds) throw Failed{fmt::format(text, std::forward<Args>(args)...)};
+}
+
+struct Case {
+  const char* name;      // "stream.cancel"
+  const char* sentence;  // what holds
+  void (*run)(const void* table, const testing::Config& config);
+};
+
+std::span<const Case> TransportCases();
+
+}  // namespace tenon::plugin_check
