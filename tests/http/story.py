@@ -50,10 +50,17 @@ class Story:
             for alarm in ("NOSPACE", "CORRUPT"):
                 assert client.alarm("ACTIVATE", alarm, member).ok
                 made.update({f"{alarm.lower()}.{case[0]}": self.ask(case) for case in ALARM_CASES})
+                made[f"{alarm.lower()}.series"] = self._series_of(alarm, member)
                 # Not both at once: etcd names whichever its map gives first.
                 assert client.alarm("DEACTIVATE", alarm, member).ok
             made.update({f"disarmed.{case[0]}": self.ask(case) for case in ALARM_CASES})
+            made["disarmed.series"] = self._series_of("NOSPACE", member)
         return made
+
+    def _series_of(self, alarm, member):
+        """1 while it is raised. Afterwards etcd has 0, Tenon no series: the same to whoever asks for 1."""
+        labels = {"alarm_type": alarm, "server_id": f"{member:x}"}
+        return exposition.value(self.scrape(), "etcd_debugging_server_alarms", **labels)
 
     def counted(self):
         """Runs a few operations; returns how the counters moved."""
