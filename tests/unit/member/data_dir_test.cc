@@ -1,5 +1,5 @@
 // Whose data directory is it? What is not ours is refused, with the owner's name if we know it, and left alone.
-#include "kernel/data_dir.h"
+#include "kernel/member/data_dir.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
