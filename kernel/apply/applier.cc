@@ -23,16 +23,6 @@ Result<uint64_t> ReadNumber(storage::Snapshot& snapshot, uint32_t table, std::st
   return GetBigEndian64(row->data());
 }
 
-// Would it make the store grow? Source: etcd storage/quota.go, costTxn.
-bool Grows(const TxnRequest& request) {
-  for (const auto* ops : {&request.success(), &request.failure()}) {
-    for (const RequestOp& op : *ops) {
-      if (op.has_request_put() || (op.has_request_txn() && Grows(op.request_txn()))) return true;
-    }
-  }
-  return false;
-}
-
 std::string_view NameOf(const Operation& operation) {
   static constexpr std::string_view kNames[] = {
       "put", "delete_range", "txn", "compaction", "alarm", "cluster_version_set", "cluster_member_attr_set"};

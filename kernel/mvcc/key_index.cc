@@ -64,7 +64,7 @@ KeyIndex::Entry* KeyIndex::Find(std::string_view key) const {
 void KeyIndex::Put(Entry* entry, std::string_view key, Revision revision, int64_t create, int64_t version,
                    int64_t lease, Block record, uint32_t digest) {
   CHECK_GT(create, 0);
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (entry == nullptr) {
     entry = NewEntry(key);
     entries_.insert(entry);
@@ -81,7 +81,7 @@ void KeyIndex::Put(Entry* entry, std::string_view key, Revision revision, int64_
 
 void KeyIndex::Tombstone(Entry* entry, Revision revision, uint32_t digest) {
   CHECK(!entry->tombstone());
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   Advance(*entry, revision, digest);
   entry->create_main = entry->version = entry->lease = 0;
   DropRecord(*entry);
@@ -90,14 +90,14 @@ void KeyIndex::Tombstone(Entry* entry, Revision revision, uint32_t digest) {
 void KeyIndex::AddTombstone(std::string_view key, Revision revision, uint32_t digest) {
   Entry* entry = NewEntry(key);
   SetRevision(*entry, revision, digest);
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   entries_.insert(entry);
   size_.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::optional<std::string> KeyIndex::Compact(std::string_view from, int64_t compact, std::vector<RemovedRow>& removed) {
   const size_t enough = removed.size() + kStep;
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   auto it = entries_.lower_bound(from);
   for (int n = 0; n < kStep && it != entries_.end() && removed.size() < enough; n++) {
     Entry& entry = **it;
@@ -219,7 +219,7 @@ std::optional<std::string> KeyIndex::Read(std::string_view from, int64_t at, Ima
 }
 
 void KeyIndex::Fill(std::vector<Hit>& hits, size_t from, size_t n) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   for (size_t i = from; i < from + n; i++) {
     Hit& hit = hits[i];
     if (!hit.newest || !hit.record || hit.entry->record || hit.entry->mod() != hit.revision) continue;

@@ -21,8 +21,8 @@
 #include <vector>
 
 #include "absl/container/btree_set.h"
-#include "absl/synchronization/mutex.h"
 #include "kernel/base/block.h"
+#include "kernel/base/mutex.h"
 #include "kernel/mvcc/revision.h"
 
 namespace tenon::mvcc {
@@ -163,7 +163,7 @@ class KeyIndex {
   void DropRecord(Entry& entry);
   void Evict();
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   absl::btree_set<Entry*, Less> entries_;
   std::atomic<size_t> size_{0};
   std::vector<Entry*> unlinked_;  // by Compact, not yet freed [writer]
