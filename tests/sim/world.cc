@@ -25,7 +25,10 @@ MemberOptions RandomOptions(Random random, Mutant mutant) {
   o.view_max_age_ns = random.Chance(50) ? 60 * kSecond : random.Between(100, 2000) * kMillisecond;
   o.disk_watermark = random.Chance(50) ? 0 : 20'000;
   o.node.request_timeout_ns = random.Between(500, 7000) * kMillisecond;
-  if (random.Chance(10)) o.node.max_pending = random.Between(3, 10);
+  if (random.Chance(10)) o.node.max_unapplied = random.Between(3, 10);
+  if (random.Chance(10)) o.node.max_waiting_bytes = random.Between(200, 2000);
+  if (random.Chance(30)) o.node.max_batch = random.Between(1, 20);
+  if (random.Chance(30)) o.node.max_ahead = random.Between(1, 40);
   if (random.Chance(50)) o.node.log_entries_kept = random.Below(50);
   o.persist_interval_ns = random.Between(100, 5000) * kMillisecond;
   o.persist_log_bytes = random.Between(2, 200) << 10;
