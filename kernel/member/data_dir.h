@@ -2,6 +2,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "kernel/base/status.h"
 #include "kernel/ports/disk.h"
@@ -19,7 +20,13 @@ class DataDir {
   std::string engine() const { return path_ + "/member/engine"; }
   std::string streams() const { return path_ + "/member/snap"; }
   std::string index() const { return path_ + "/member/index"; }
-  std::string full_mark() const { return path_ + "/member/nospace"; }  // see node/disk_watch.h
+  // See node/disk_watch.h: the mark of a full disk, and a ballast on each disk that there may be.
+  std::string full_mark() const { return path_ + "/member/nospace"; }
+  std::vector<std::string> ballasts() const {
+    std::vector<std::string> paths = {path_ + "/member/ballast"};
+    if (wal_lock_ != nullptr) paths.push_back(wal_ + ".ballast");  // beside its lock
+    return paths;
+  }
   const std::string& path() const { return path_; }
 
  private:

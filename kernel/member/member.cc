@@ -165,9 +165,9 @@ Status Member::OpenNode() {
   persist.log_bytes_behind = log_bytes_behind;
   persister_ = std::make_unique<node::Persister>(*engine_, *applier_, *node_, world_.clock, world_.persist,
                                                  world_.metrics, world_.fatal, persist);
-  disk_watch_ =
-      std::make_unique<node::DiskWatch>(world_.disk, std::vector{data_.path(), data_.wal()}, options_.disk_watermark,
-                                        data_.full_mark(), world_.worker, *node_, *ids_, self, alarms_);
+  disk_watch_ = std::make_unique<node::DiskWatch>(world_.disk, std::vector{data_.path(), data_.wal()},
+                                                  options_.disk_watermark, data_.full_mark(), data_.ballasts(),
+                                                  world_.worker, *node_, *ids_, self, alarms_);
   return Ok();
 }
 

@@ -9,12 +9,13 @@
 namespace tenon::node {
 
 DiskWatch::DiskWatch(Disk& disk, std::vector<std::string> paths, uint64_t watermark, std::string mark,
-                     Executor& executor, Node& node, cluster::RequestIds& ids, MemberId self,
-                     const apply::Alarms& alarms)
+                     std::vector<std::string> ballasts, Executor& executor, Node& node, cluster::RequestIds& ids,
+                     MemberId self, const apply::Alarms& alarms)
     : disk_(disk),
       paths_(std::move(paths)),
       watermark_(watermark),
       mark_(std::move(mark)),
+      ballasts_(std::move(ballasts)),
       executor_(executor),
       node_(node),
       ids_(ids),
@@ -49,6 +50,7 @@ void DiskWatch::Measure() {
     }
     free_bytes = std::min(free_bytes, space->free_bytes);
   }
+  free_bytes_ = free_bytes;
   if (!full_ && free_bytes < watermark_) {
     full_ = true;
     LOG_WARN("the disk is nearly full: puts are refused until there is space again", {"free-bytes", free_bytes},
@@ -65,6 +67,44 @@ void DiskWatch::Look() {
   executor_.PostAfter(kPeriodNs, [this] { Look(); });
   Measure();
   RaiseOrTakeBack();
+  TendBallast();
+}
+
+void DiskWatch::TendBallast() {
+  if (stopped_ || ballast_ == Ballast::kImpossible) return;
+  const uint64_t bytes = BallastBytes(watermark_);
+  // Given back, it must not look as if there was space again; made, it must not be what fills the disk.
+  if (ballast_ != Ballast::kGone && full_ && free_bytes_ < watermark_ / 4) {
+    for (const std::string& path : ballasts_) {
+      const Status removed = disk_.Remove(path);
+      if (removed.ok() || absl::IsNotFound(removed)) continue;
+      LOG_WARN("cannot give the ballast back", {"error", removed});
+      return;
+    }
+    ballast_ = Ballast::kGone;
+    LOG_WARN("the disk is all but full: gave the ballast back, for deletes and compaction", {"bytes", bytes});
+  } else if (ballast_ != Ballast::kThere && !full_ && free_bytes_ > watermark_ + watermark_ / 8 + bytes) {
+    for (const std::string& path : ballasts_) {
+      const Status made = MakeBallast(path);
+      if (made.ok()) continue;
+      LOG_WARN("cannot lay ballast by for a full disk", {"error", made});
+      if (absl::IsUnimplemented(made)) ballast_ = Ballast::kImpossible;
+      return;
+    }
+    ballast_ = Ballast::kThere;
+  }
+}
+
+Status DiskWatch::MakeBallast(const std::string& path) {
+  const uint64_t bytes = BallastBytes(watermark_);
+  ASSIGN_OR_RETURN(const bool exists, disk_.Exists(path));
+  if (exists) {
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> file, disk_.OpenFile(path, Disk::Open::kRead));
+    ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+    if (size == bytes) return Ok();
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, disk_.OpenFile(path, Disk::Open::kCreateOrTruncate));
+  return file->Reserve(bytes);
 }
 
 void DiskWatch::RaiseOrTakeBack() {

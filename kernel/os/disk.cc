@@ -103,6 +103,14 @@ class OsFile : public File {
     return Ok();
   }
 
+  Status Reserve(uint64_t size) override {
+    // Not posix_fallocate: where the file system cannot, it would write all of it.
+    if (Uninterrupted([&] { return ::fallocate(fd_.get(), 0, 0, static_cast<off_t>(size)); }) == 0) return Ok();
+    if (errno == EOPNOTSUPP)
+      return absl::UnimplementedError(fmt::format("fallocate {}: not on this file system", path_));
+    return Failed("fallocate", path_);
+  }
+
   Result<uint64_t> Size() override {
     struct stat s {};
     if (::fstat(fd_.get(), &s) < 0) return Failed("fstat", path_);

@@ -23,6 +23,9 @@ class File {
   virtual Result<size_t> ReadAt(uint64_t offset, char* to, size_t n) = 0;
   virtual Status Sync() = 0;  // fdatasync
   virtual Status Truncate(uint64_t size) = 0;
+  // Makes an empty file `size` bytes long, of zeros whose place on the disk is taken. ResourceExhausted; Unimplemented:
+  // this file system cannot.
+  virtual Status Reserve(uint64_t size) = 0;
   virtual Result<uint64_t> Size() = 0;
 };
 

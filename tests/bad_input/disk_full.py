@@ -46,6 +46,26 @@ def disk_full(report, binary, folder, storage):
         subprocess.run(["umount", "-l", str(disk)], check=False)
 
 
+def _fill(disk):
+    """Leaves ROOM_MIB; returns the file that took the rest."""
+    filler = disk / "filler"
+    with open(filler, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(1, _free(disk) - (ROOM_MIB << 20)))
+    return filler
+
+
+def _alarm(client):
+    return any(alarm.alarm == 1 for alarm in client.alarm("GET").message.alarms)
+
+
+def _expect(report, name, condition, seconds, server):
+    try:
+        until(condition, seconds, name)
+        report.check(name, True)
+    except Deadline as error:
+        report.check(name, False, f"{error}\n{server.log_tail()}")
+
+
 def _fill_and_free(report, server, disk):
     server.start()
     acknowledged = {}
@@ -59,9 +79,9 @@ def _fill_and_free(report, server, disk):
 
         for number in range(20):
             assert put(number).ok
-        filler = disk / "filler"
-        with open(filler, "wb") as file:  # leaves ROOM_MIB
-            os.posix_fallocate(file.fileno(), 0, max(1, _free(disk) - (ROOM_MIB << 20)))
+        ballast = server.data_dir / "member/ballast"
+        until(ballast.exists, 10, "the ballast is laid by")
+        filler = _fill(disk)
 
         refusal = None
         for number in range(20, 20 + DISK_MIB * 5):
@@ -77,14 +97,12 @@ def _fill_and_free(report, server, disk):
         if not report.check("the server lives", server.process.poll() is None, server.log_tail):
             return
 
-        def alarm_is_raised():
-            return any(alarm.alarm == 1 for alarm in client.alarm("GET").message.alarms)
-
         try:
-            until(alarm_is_raised, 5, "the alarm is raised")
+            until(lambda: _alarm(client), 5, "the alarm is raised")
             report.check("the alarm is raised", True)
         except Deadline as error:
             report.check("the alarm is raised", False, str(error))
+        _expect(report, "the ballast is given back", lambda: not ballast.exists(), 5, server)
         reply = client.range(**prefix(b"full/"), keys_only=True)
         report.check("reads work", reply.ok and reply.message.count == len(acknowledged), str(reply)[:300])
         report.check("a second put is refused alike", (put(99999).code, put(99999).text) == NO_SPACE)
@@ -122,7 +140,22 @@ def _fill_and_free(report, server, disk):
             held == acknowledged,
             lambda: f"missing {sorted(acknowledged.keys() - held)[:5]}, more {sorted(held.keys() - acknowledged)[:5]}",
         )
+        filler = _fill(disk)
+        _expect(report, "the alarm is raised again", lambda: _alarm(client), 10, server)
+    server.kill()
+    filler.unlink()
+    server.start()
+    with server.client() as client:
+        _expect(
+            report, "after a restart with space the alarm goes by itself", lambda: not _alarm(client), 10, server
+        )
+        report.check("puts work then", put_one(client).ok)
+        _expect(report, "the ballast is laid by again", ballast.exists, 10, server)
     server.stop()
+
+
+def put_one(client):
+    return client.put(b"full/last", VALUE)
 
 
 STORIES = [disk_full]

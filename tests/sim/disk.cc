@@ -61,6 +61,10 @@ class SimDisk::SimFile : public File {
     RETURN_IF_ERROR(disk_.Changing("ftruncate", path(), size, 20'000));
     return file_->Truncate(size);
   }
+  Status Reserve(uint64_t size) override {
+    RETURN_IF_ERROR(disk_.Changing("fallocate", path(), size, 20'000));
+    return file_->Reserve(size);
+  }
   Result<uint64_t> Size() override { return file_->Size(); }
 
  private:

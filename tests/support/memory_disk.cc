@@ -148,6 +148,17 @@ class MemoryDisk::MemoryFile : public File {
     return Ok();
   }
 
+  Status Reserve(uint64_t size) override {
+    std::lock_guard lock(disk_.mutex_);
+    RETURN_IF_ERROR(CheckAlive("fallocate"));
+    RETURN_IF_ERROR(disk_.BeforeChange("fallocate", path_));
+    if (disk_.capacity_ != UINT64_MAX && disk_.UsedBytes(disk_.root_) + size > disk_.capacity_) {
+      return Failed(StatusCode::kResourceExhausted, "fallocate", path_);
+    }
+    Make({size, std::nullopt});
+    return Ok();
+  }
+
   Result<uint64_t> Size() override {
     std::lock_guard lock(disk_.mutex_);
     RETURN_IF_ERROR(CheckAlive("fstat"));

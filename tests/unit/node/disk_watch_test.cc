@@ -23,20 +23,24 @@ class DiskWatchTest : public ::testing::Test {
   void Restart() {
     if (!lives.empty()) lives.back()->Stop();
     lives.push_back(std::make_unique<DiskWatch>(m.disk, std::vector<std::string>{"/member"}, 1000, "/member/nospace",
-                                                m.reader_thread, *m.node, ids, MemberFixture::kSelf, m.alarms));
+                                                std::vector<std::string>{kBallast}, m.reader_thread, *m.node, ids,
+                                                MemberFixture::kSelf, m.alarms));
     lives.back()->Start();
     m.Run();
   }
-  void FillDisk() {
+  void FillDisk(uint64_t but = 500) {
     m.disk.SetCapacity(UINT64_MAX - 1);
     const uint64_t used = UINT64_MAX - 1 - m.disk.Space("/")->free_bytes;
-    m.disk.SetCapacity(used + 500);
+    m.disk.SetCapacity(used + but);
   }
   void MakeSpace() { m.disk.SetCapacity(UINT64_MAX); }
   void Looks(int n = 3) {
     for (int i = 0; i < n; i++) m.Tick(500'000'000);
   }
   bool Alarm() { return m.alarms.Has(etcdserverpb::NOSPACE); }
+
+  static constexpr const char* kBallast = "/member/ballast";
+  uint64_t BallastSize() { return *m.disk.Exists(kBallast) ? m.disk.Contents(kBallast).size() : 0; }
 
   MemberFixture m;
   cluster::RequestIds ids{MemberFixture::kSelf, 1};
@@ -94,6 +98,34 @@ TEST_F(DiskWatchTest, SomebodyElsesAlarmStays) {
   MakeSpace();
   Looks();
   EXPECT_TRUE(Alarm());
+}
+
+TEST_F(DiskWatchTest, BallastIsGivenBackOnlyWhenTheRestIsEatenAndMadeAgain) {
+  Looks(1);
+  EXPECT_EQ(BallastSize(), 250u);
+  FillDisk(500);
+  Looks();
+  EXPECT_TRUE(Alarm());
+  EXPECT_EQ(BallastSize(), 250u) << "half of the watermark is left for deletes";
+  FillDisk(100);
+  Looks();
+  EXPECT_EQ(BallastSize(), 0u);
+  EXPECT_EQ(m.disk.Space("/")->free_bytes, 350u);
+  EXPECT_TRUE(Alarm()) << "it is not taken for space";
+  MakeSpace();
+  Looks();
+  EXPECT_FALSE(Alarm());
+  EXPECT_EQ(BallastSize(), 250u);
+}
+
+TEST_F(DiskWatchTest, BallastIsNotMadeOnADiskThatHasNoRoomForIt) {
+  MakeSpace();
+  m.disk.Remove(kBallast).IgnoreError();
+  FillDisk(1200);
+  Restart();
+  Looks();
+  EXPECT_FALSE(Alarm());
+  EXPECT_EQ(BallastSize(), 0u);
 }
 
 }  // namespace
