@@ -36,6 +36,8 @@ def parse():
     p.add_argument("--port", type=int, help="first of the ports to use; free ones by default")
     p.add_argument("--etcd", help="etcd's binary instead of the one found")
     p.add_argument("--tenon-binary", help="the server to compare (default BUILD/bin/tenond)")
+    p.add_argument("--transport", choices=["grpc", "h2"], default="grpc", help="Tenon's; the goals differ")
+    p.add_argument("--storage", choices=["wiredtiger", "memory"], default="wiredtiger", help="Tenon's")
     p.add_argument("--tenon-kind", choices=["tenon", "etcd"], default="tenon",
                    help="etcd: that server is an etcd too, which says what the comparison is worth")
     p.add_argument("--json", metavar="FILE", help="write every value of every pair")
@@ -45,6 +47,9 @@ def parse():
         if name not in CASES:
             p.error(f"no case {name}; there are {', '.join(CASES)}")
     options.cases = options.cases or list(CASES)
+    for case in CASES.values():
+        for figure in case.figures:
+            figure.aim_for(options.transport)
     options.pairs = 1 if options.quick else options.pairs
     options.keys_1m = 100_000 if options.quick else 1_000_000
     options.seconds = lambda s: f"{max(500, int(s * 1000 * (0.25 if options.quick else 1)))}ms"
@@ -56,6 +61,13 @@ def say(text):
     print(f"{datetime.datetime.now():%H:%M:%S} {text}", file=sys.stderr, flush=True)
 
 
+def tenon_kind(options, binary):
+    if options.tenon_kind == "etcd":
+        return Kind("tenon", binary, True)
+    modules = f"  storage: {{ use: {options.storage} }}\n  transports: [ {{ use: {options.transport} }} ]\n"
+    return Kind("tenon", binary, False, modules)
+
+
 def kinds(options):
     """[etcd or None, Tenon]: what is compared."""
     etcd = options.etcd or find_peer("etcd")
@@ -64,7 +76,7 @@ def kinds(options):
     tenon = options.tenon_binary or os.path.join(options.build, "bin/tenond")
     if not os.access(tenon, os.X_OK):
         raise Failure(f"{tenon} is not there: build it first (./dev build)")
-    return [Kind("etcd", etcd, True) if etcd else None, Kind("tenon", tenon, options.tenon_kind == "etcd")]
+    return [Kind("etcd", etcd, True) if etcd else None, tenon_kind(options, tenon)]
 
 
 def run_folder(options):
@@ -174,7 +186,7 @@ def main():
     if options.write:
         cases = "\n".join(f"- {n}: {CASES[n].what}" for n in options.cases)
         failed = f"\nFailed cases: {', '.join(failures)}\n" if failures else ""
-        report.write_section(options.write, "\n".join(f"- {line}" for line in lines) + f"\n\n{EXPLANATION}\n\n"
+        report.write_section(options.write, options.transport, "\n".join(f"- {line}" for line in lines) + f"\n\n{EXPLANATION}\n\n"
                              f"{report.markdown_table(rows)}\n{failed}\n{cases}\n")
     return 1 if failures else 0
 

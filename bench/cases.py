@@ -1,5 +1,10 @@
 """The cases: what is done to one server, and which figures must come out how."""
-from servers import PeakMemory, count_syncs
+import re
+import socket
+import subprocess
+import time
+
+from servers import Failure, PeakMemory, count_syncs, find_peer
 
 HUNDRED = ["--clients", "100", "--connections", "10"]
 LOADED = ["--key-space", "100000", "--key-size", "8", "--value-size", "256"]
@@ -11,10 +16,16 @@ class Figure:
     """One line of the table.
 
     goal: for the ratio tenon/etcd (with `at_most` False: at least), or, when absolute, for Tenon's own figure.
+    h2: the goal for transport-h2, where it is another one.
     """
 
-    def __init__(self, name, unit, goal=None, at_most=True, absolute=False):
-        self.name, self.unit, self.goal, self.at_most, self.absolute = name, unit, goal, at_most, absolute
+    def __init__(self, name, unit, goal=None, at_most=True, absolute=False, h2=None):
+        self.name, self.unit, self.at_most, self.absolute = name, unit, at_most, absolute
+        self.goals = {"grpc": goal, "h2": goal if h2 is None else h2}
+        self.goal = goal
+
+    def aim_for(self, transport):
+        self.goal = self.goals[transport]
 
     def met(self, tenon, ratio):
         value = tenon if self.absolute else ratio
@@ -23,11 +34,12 @@ class Figure:
         return value <= self.goal if self.at_most else value >= self.goal
 
 
-def throughput_figures(cpu, rate=None, p99=None, switches=None):
-    """What a case with 100 clients yields, with these goals."""
-    return [Figure("server CPU", "us/op", cpu), Figure("throughput", "/s", rate, at_most=False), Figure("p50", "ms"),
-            Figure("p99", "ms", p99), Figure("context switches", "/op", switches, absolute=True),
-            Figure("generator's own CPU", "us/op")]
+def throughput_figures(cpu, rate=None, p99=None, switches=None, h2=()):
+    """What a case with 100 clients yields, with these goals; h2: those of transport-h2 for CPU, throughput and p99."""
+    h2_cpu, h2_rate, h2_p99 = (*h2, None, None, None)[:3]
+    return [Figure("server CPU", "us/op", cpu, h2=h2_cpu), Figure("throughput", "/s", rate, at_most=False, h2=h2_rate),
+            Figure("p50", "ms"), Figure("p99", "ms", p99, h2=h2_p99),
+            Figure("context switches", "/op", switches, absolute=True), Figure("generator's own CPU", "us/op")]
 
 
 def figures_of(load):
@@ -36,12 +48,30 @@ def figures_of(load):
             "generator's own CPU": load["own_cpu_us"]}
 
 
+def many_idle(server, count):
+    """Bytes of RSS for each of `count` connections that said hello and nothing more."""
+    before = server.memory("VmRSS")
+    hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04\x00" + bytes(4)  # preface, empty SETTINGS
+    open_ones = []
+    try:
+        for _ in range(count):
+            open_ones.append(socket.create_connection(("127.0.0.1", server.port)))
+            open_ones[-1].sendall(hello)
+        for one in open_ones:
+            one.recv(1)  # the server's SETTINGS: it has made its session
+        return (server.memory("VmRSS") - before) / count
+    finally:
+        for one in open_ones:
+            one.close()
+
+
 def idle(server, options):
     server.start()
+    rss, anonymous = server.memory("VmRSS") / 1e6, server.memory("RssAnon") / 1e6
+    connection = many_idle(server, 400 if options.quick else 2000)
     load = server.run("empty", *HUNDRED, "--duration", options.seconds(4))
     alone = server.run("empty", "--duration", options.seconds(2))
-    return {"RSS": server.memory("VmRSS") / 1e6, "RssAnon": server.memory("RssAnon") / 1e6,
-            "empty call, server CPU": load["server"]["cpu_us"], "empty call, throughput": load["rate"],
+    return {"RSS": rss, "RssAnon": anonymous, "an idle connection": connection, "empty call, server CPU": load["server"]["cpu_us"], "empty call, throughput": load["rate"],
             "empty call, 1 client p50": alone["p50_us"] / 1000}
 
 
@@ -85,6 +115,64 @@ def range_10k(server, options):
             "VmHWM": server.memory("VmHWM") / 1e6}
 
 
+def go_put(server, options):
+    """etcd's own load tool, which needs some 24 us of the same cores for each request."""
+    tool = find_peer("benchmark")
+    if not tool:
+        raise Failure("etcd's `benchmark` is not in $TENON_PEER or on PATH")
+    server.start()
+    total = 20_000 if options.quick else 200_000
+    out = subprocess.run([tool, "put", "--endpoints", server.endpoint, "--clients", "100", "--conns", "10",
+                          "--key-space-size", "10000000", "--val-size", "256", "--total", str(total)],
+                         capture_output=True, text=True, timeout=300)
+    rate = re.search(r"Requests/sec:\s+([0-9.]+)", out.stdout)
+    if out.returncode != 0 or not rate or "Error distribution" in out.stdout:
+        raise Failure(f"benchmark put: {out.stdout[-500:]}{out.stderr[-500:]}")
+    return {"throughput": float(rate.group(1))}
+
+
+def lists(operation, keys):
+    """`keys` x 1 KiB from a restarted process: the speed of several answers, the memory during one."""
+    shape = ["--prefix", "list/", "--key-size", "32", "--value-size", "1KiB", "--key-space", str(keys)]
+
+    def case(server, options):
+        server.start()
+        server.run("put", *HUNDRED, *shape, "--order", "sequential", "--total", str(keys), "--warmup", "0s")
+        server.stop()
+        server.start(shape)
+        ask = [operation, *shape, "--warmup", "0s", "--total"]
+        server.run(*ask, "1")
+        with PeakMemory(server.pid) as memory:
+            one = server.run(*ask, "1")
+        load = server.run(*ask, str(max(3, 100_000 // keys)))
+        answer = one["bytes_read"]
+        return {"speed": load["bytes_read"] / load["seconds"] / 1e6, "answer": answer / 1e6,
+                "RssAnon increase": (memory.peak - memory.idle) / 2**20,
+                "RssAnon peak / answer": memory.peak / answer,
+                "RssAnon increase / answer": (memory.peak - memory.idle) / answer}
+    return case
+
+
+def mebibyte(operation):
+    def case(server, options):
+        server.start()
+        shape = ["--key-space", "64", "--value-size", "1MiB", "--clients", "4", "--connections", "4"]
+        server.run("put", *shape, "--order", "sequential", "--total", "64", "--warmup", "0s")
+        total = "100" if options.quick else "400"
+        load = server.run(operation, *shape, "--total", total, "--warmup", "0s")
+        return {"server CPU": load["server"]["cpu_us"], "speed": load["rate"] * 1.048576, "p99": load["p99_us"] / 1000}
+    return case
+
+
+def ten_thousand(server, options):
+    """The same puts by 100 and by 10,000 clients."""
+    server.start()
+    shape = ["put", "--key-space", "10000000", "--warmup", options.seconds(2), "--duration", options.seconds(6)]
+    few = server.run(*shape, *HUNDRED)
+    many = server.run(*shape, "--clients", "10000", "--connections", "100")
+    return {"throughput": many["rate"], "of 100 clients'": many["rate"] / few["rate"], "p99": many["p99_us"] / 1000}
+
+
 def keys_1m(server, options):
     keys = options.keys_1m
     space = ["--key-space", str(keys), *MILLION]
@@ -111,20 +199,37 @@ class Case:
 
 CASES = {
     "idle": Case("started, empty; then grpc.health.v1.Health/Check, 100 clients on 10 connections and 1 client", idle, [
-        Figure("RSS", "MB"), Figure("RssAnon", "MB"), Figure("empty call, server CPU", "us/op"),
+        Figure("RSS", "MB", h2=0.5), Figure("RssAnon", "MB"),
+        Figure("an idle connection", "B", h2=6000, absolute=True), Figure("empty call, server CPU", "us/op"),
         Figure("empty call, throughput", "/s"), Figure("empty call, 1 client p50", "ms")]),
     "put-100": Case("put of 8 B keys and 256 B values, 100 clients on 10 connections", put_100,
-                    throughput_figures(0.5, 1.8, 0.6, 1.0)),
+                    throughput_figures(0.5, 1.8, 0.6, 1.0, h2=(0.25, 4, 0.35))),
     "put-1": Case("the same puts, 1 client", put_1, [
-        Figure("p50", "ms", 0.7), Figure("p99", "ms"), Figure("throughput", "/s"), Figure("server CPU", "us/op"),
+        Figure("p50", "ms", 0.7, h2=0.5), Figure("p99", "ms"), Figure("throughput", "/s"),
+        Figure("server CPU", "us/op"),
         Figure("context switches", "/op"), Figure("generator's own CPU", "us/op")]),
     "range-lin": Case("linearizable range of one key of 100,000, 100 clients on 10 connections", ranges(),
-                      throughput_figures(0.75)),
-    "range-ser": Case("the same, serializable", ranges("--serializable"), throughput_figures(0.8)),
+                      throughput_figures(0.75, h2=(0.25,))),
+    "range-ser": Case("the same, serializable", ranges("--serializable"),
+                      throughput_figures(0.8, h2=(0.2,))),
     "range-10k": Case("range of 10,000 keys x 1 KiB from a restarted process", range_10k, [
         Figure("second request", "ms", 0.4), Figure("first request", "ms"), Figure("answer", "MB"),
         Figure("RssAnon peak", "MB"), Figure("RssAnon peak / answer", "x", 1.5, absolute=True),
         Figure("RssAnon increase / answer", "x"), Figure("VmHWM", "MB")]),
+    "go-put": Case("puts of 256 B by etcd's `benchmark`, 100 clients on 10 connections", go_put, [
+        Figure("throughput", "/s", at_most=False, h2=2)]),
+    **{f"{operation}-{size // 1000}k": Case(f"{operation} of {size:,} keys x 1 KiB, one client", lists(operation, size), [
+        Figure("speed", "MB/s", at_most=False, h2=4), Figure("answer", "MB"),
+        Figure("RssAnon increase", "MiB", absolute=True, h2=16 if operation == "stream" else None),
+        Figure("RssAnon peak / answer", "x", absolute=True, h2=1.5 if operation == "list" else None),
+        Figure("RssAnon increase / answer", "x")])
+       for operation in ("list", "stream") for size in (10_000, 100_000)},
+    **{f"{operation}-1mib": Case(f"{operation} of 1 MiB values, 4 clients", mebibyte(operation), [
+        Figure("server CPU", "us/op", h2=0.6), Figure("speed", "MB/s", at_most=False), Figure("p99", "ms")])
+       for operation in ("put", "range")},
+    "put-10000": Case("puts by 10,000 clients on 100 connections, beside 100 clients", ten_thousand, [
+        Figure("throughput", "/s", at_most=False), Figure("of 100 clients'", "x", 0.8, at_most=False, absolute=True),
+        Figure("p99", "ms")]),
     "keys-1m": Case("1,000,000 keys of 64 + 256 B: put, SIGTERM, start again", keys_1m, [
         Figure("RssAnon loaded", "MB", 0.6), Figure("RSS loaded", "MB"),
         Figure("restart to first answer", "s", 0.3), Figure("RssAnon restarted", "MB", 0.6),

@@ -21,6 +21,7 @@ Operations:
   delete     delete one key
   range      read one key
   list       read the first --limit keys of --prefix
+  stream     the same by RangeStream, in several messages
   empty      grpc.health.v1.Health/Check: what a call costs that does nothing
 
 Keys are --prefix, then their number in --key-space, filled with zeros to --key-size. Every answer is looked at: a key
@@ -35,7 +36,8 @@ Examples:
 
 const std::map<std::string, Operation> kOperations = {{"put", Operation::kPut},       {"txn-put", Operation::kTxnPut},
                                                       {"delete", Operation::kDelete}, {"range", Operation::kRange},
-                                                      {"list", Operation::kList},     {"empty", Operation::kEmpty}};
+                                                      {"list", Operation::kList},     {"stream", Operation::kStream},
+                                                      {"empty", Operation::kEmpty}};
 
 struct Arguments {
   std::string operation;
@@ -50,7 +52,7 @@ struct Arguments {
 };
 
 void Declare(CLI::App& app, Arguments& a) {
-  app.add_option("operation", a.operation, "put, txn-put, delete, range, list or empty")
+  app.add_option("operation", a.operation, "put, txn-put, delete, range, list, stream or empty")
       ->required()
       ->check(CLI::IsMember(kOperations));
   app.add_option("--endpoints", a.endpoints, "HOST:PORT[,HOST:PORT...]; connections take turns over them")
@@ -71,7 +73,7 @@ void Declare(CLI::App& app, Arguments& a) {
       ->capture_default_str()
       ->check(CLI::IsMember({"random", "sequential"}));
   app.add_option("--seed", a.plan.seed, "of the random order and the values")->capture_default_str();
-  app.add_option("--limit", a.plan.shape.limit, "keys that a list asks for; 0: all");
+  app.add_option("--limit", a.plan.shape.limit, "keys that a list or stream asks for; 0: all");
   app.add_flag("--serializable", a.plan.shape.serializable, "range and list from the member's own state");
   app.add_flag("--missing-ok", a.missing_ok, "a range or list that does not find its keys is no error");
   app.add_flag("--preload", a.preload, "put every key of the key space once before");

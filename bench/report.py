@@ -3,7 +3,7 @@ import os
 import re
 import statistics
 
-BEGIN = "<!-- bench.py writes from here -->"
+BEGIN = "<!-- bench.py writes {} from here -->"
 END = "<!-- to here -->"
 
 
@@ -72,17 +72,18 @@ def machine():
             f"{uname.sysname} {uname.release}")
 
 
-def write_section(path, section):
-    """Replaces what stands between the markers in `path`, or appends it with its markers."""
+def write_section(path, name, section):
+    """Replaces what stands between the markers of `name` in `path`, or appends it with its markers."""
+    begin = BEGIN.format(name)
     text = ""
     if os.path.exists(path):
         with open(path) as f:
             text = f.read()
-    if BEGIN in text and END in text:
-        head, rest = text.split(BEGIN, 1)
-        text = head + BEGIN + "\n" + section + END + rest.split(END, 1)[1]
+    if begin in text and END in text:
+        head, rest = text.split(begin, 1)
+        text = head + begin + "\n" + section + END + rest.split(END, 1)[1]
     else:
-        text += ("\n" if text else "# Performance\n\n") + BEGIN + "\n" + section + END + "\n"
+        text += ("\n" if text else "# Performance\n\n") + begin + "\n" + section + END + "\n"
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     with open(path + ".new", "w") as f:
         f.write(text)

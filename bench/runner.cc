@@ -34,7 +34,12 @@ class Runner {
     }
 
     void OnMessage(std::string_view message) override {
-      answer_ = ReadAnswer(runner_.plan_.shape, message);
+      Result<Answer> part = ReadAnswer(runner_.plan_.shape, message);
+      if (!answered_ || !part.ok()) {
+        answer_ = std::move(part);
+      } else if (answer_.ok()) {  // a stream's next message
+        answer_->keys += part->keys;
+      }
       answered_ = true;
     }
     void OnDone(const CallResult& result) override { runner_.Done(*this, result); }
@@ -183,6 +188,9 @@ void Runner::EndMeasuring() {
 
 void Runner::Done(Client& client, const CallResult& result) {
   in_flight_--;
+  if (plan_.shape.operation == Operation::kStream && client.answered_ && client.answer_.ok()) {
+    if (Status status = CheckStream(plan_.shape, *client.answer_); !status.ok()) client.answer_ = std::move(status);
+  }
   if (result.code != StatusCode::kOk) {
     CountError(result.code, result.message);
   } else if (!client.answered_) {

@@ -49,7 +49,8 @@ def status_bytes(pid, name):
 class Kind:
     """How to run one of the two: "etcd" (which wants peer URLs of its own) or "tenon"."""
 
-    def __init__(self, name, binary, etcd_flags):
+    def __init__(self, name, binary, etcd_flags, modules=None):
+        self.modules = modules  # YAML, for Tenon: which plugins
         self.name = name
         self.binary = binary
         self.etcd_flags = etcd_flags
@@ -88,6 +89,12 @@ class Server:
 
     def command(self):
         url = f"http://{self.endpoint}"
+        if self.kind.modules:
+            config = os.path.join(self.folder, "config.yaml")
+            with open(config, "w") as f:
+                f.write(f"data-dir: {os.path.join(self.folder, 'data')}\nlisten-client-urls: {url}\n"
+                        f"advertise-client-urls: {url}\nmodules:\n{self.kind.modules}")
+            return [self.kind.binary, "--config-file", config]
         command = [self.kind.binary, "--data-dir", os.path.join(self.folder, "data"), "--listen-client-urls", url,
                    "--advertise-client-urls", url]
         if self.kind.etcd_flags:

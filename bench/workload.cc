@@ -96,7 +96,8 @@ std::string FirstRequest(const Shape& shape, uint64_t seed) {
     case Operation::kTxnPut: return TxnPutRequest(shape, seed);
     case Operation::kDelete:
     case Operation::kRange: return RangeRequest(shape);  // both begin with the key
-    case Operation::kList: return ListRequest(shape);
+    case Operation::kList:
+    case Operation::kStream: return ListRequest(shape);
     case Operation::kEmpty: return "";  // a health check of the whole server
   }
   return "";
@@ -136,6 +137,7 @@ std::string_view Path(Operation operation) {
     case Operation::kDelete: return "/etcdserverpb.KV/DeleteRange";
     case Operation::kRange:
     case Operation::kList: return "/etcdserverpb.KV/Range";
+    case Operation::kStream: return "/etcdserverpb.KV/RangeStream";
     case Operation::kEmpty: return "/grpc.health.v1.Health/Check";
   }
   return "";
@@ -155,7 +157,9 @@ RequestBuilder::RequestBuilder(const Shape& shape, uint64_t stamp_seed)
   for (int shift = 24; shift >= 0; shift -= 8) framed_.push_back(static_cast<char>(request.size() >> shift));
   framed_ += request;
 
-  if (shape.operation == Operation::kList || shape.operation == Operation::kEmpty) return;
+  if (shape.operation == Operation::kList || shape.operation == Operation::kStream ||
+      shape.operation == Operation::kEmpty)
+    return;
   const std::string key = Key(shape, 0);
   const bool puts = shape.operation == Operation::kPut || shape.operation == Operation::kTxnPut;
   const size_t value = puts ? framed_.size() - shape.value_size : framed_.size();  // it is always the last field
@@ -176,6 +180,18 @@ std::string_view RequestBuilder::Build(uint64_t number) {
   return framed_;
 }
 
+namespace {
+
+Status CheckCount(const Shape& shape, uint64_t keys) {
+  const uint64_t expected = shape.limit == 0 ? shape.key_space : std::min(shape.limit, shape.key_space);
+  if (!shape.expect_found || keys == expected) return Ok();
+  return absl::DataLossError(fmt::format("the answer has {} keys, not {}", keys, expected));
+}
+
+}  // namespace
+
+Status CheckStream(const Shape& shape, const Answer& sum) { return CheckCount(shape, sum.keys); }
+
 Result<Answer> ReadAnswer(const Shape& shape, std::string_view message) {
   if (shape.operation == Operation::kEmpty) {
     if (message == std::string_view("\x08\x01", 2)) return Answer{};
@@ -184,8 +200,13 @@ Result<Answer> ReadAnswer(const Shape& shape, std::string_view message) {
   Answer answer;
   bool header = false;
   bool succeeded = false;
-  const bool ranges = shape.operation == Operation::kRange || shape.operation == Operation::kList;
+  const bool stream = shape.operation == Operation::kStream;
+  const bool ranges = stream || shape.operation == Operation::kRange || shape.operation == Operation::kList;
   Field field;
+  if (stream) {  // a RangeResponse in a message of its own
+    if (!TakeField(message, field) || field.number != 1) return absl::DataLossError("the answer is no RangeStream's");
+    message = field.bytes;
+  }
   while (!message.empty()) {
     if (!TakeField(message, field)) return absl::DataLossError("the answer is not protobuf");
     if (field.number == 1) header = true;
@@ -194,18 +215,13 @@ Result<Answer> ReadAnswer(const Shape& shape, std::string_view message) {
     if (shape.operation == Operation::kDelete) answer.keys = field.value;
     if (shape.operation == Operation::kTxnPut) succeeded = field.value == 1;
   }
-  if (!header) return absl::DataLossError("the answer has no header");
+  if (!header && !stream) return absl::DataLossError("the answer has no header");
   if (shape.operation == Operation::kTxnPut && !succeeded)
     return absl::DataLossError("the transaction did not succeed");
   if (shape.operation == Operation::kRange && shape.expect_found && answer.keys != 1) {
     return absl::DataLossError("the key is not there: load the key space first (--preload)");
   }
-  if (shape.operation == Operation::kList && shape.expect_found) {
-    const uint64_t expected = shape.limit == 0 ? shape.key_space : std::min(shape.limit, shape.key_space);
-    if (answer.keys != expected) {
-      return absl::DataLossError(fmt::format("the answer has {} keys, not {}", answer.keys, expected));
-    }
-  }
+  if (shape.operation == Operation::kList) RETURN_IF_ERROR(CheckCount(shape, answer.keys));
   return answer;
 }
 

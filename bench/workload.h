@@ -12,7 +12,7 @@
 
 namespace tenon::bench {
 
-enum class Operation { kPut, kTxnPut, kDelete, kRange, kList, kEmpty };
+enum class Operation { kPut, kTxnPut, kDelete, kRange, kList, kStream, kEmpty };
 
 struct Shape {
   Operation operation = Operation::kPut;
@@ -21,7 +21,7 @@ struct Shape {
   std::string prefix;
   size_t value_size = 256;
   bool serializable = false;
-  uint64_t limit = 0;        // of kList; 0: all keys of the prefix
+  uint64_t limit = 0;        // of kList and kStream; 0: all keys of the prefix
   bool expect_found = true;  // a kRange whose key is not there is an error
 };
 
@@ -54,7 +54,10 @@ struct Answer {
   uint64_t keys = 0;  // returned, or deleted
 };
 
-// What an answer holds, or why it is not the answer to such a request.
+// What an answer holds, or why it is not the answer to such a request. Of kStream: one of its messages.
 Result<Answer> ReadAnswer(const Shape& shape, std::string_view message);
+
+// Is `sum`, of all messages of a kStream, what was asked for?
+Status CheckStream(const Shape& shape, const Answer& sum);
 
 }  // namespace tenon::bench

@@ -284,7 +284,7 @@ class EchoHttp {
     if (path_ == "/sized") fields.emplace_back("content-length", std::to_string(text_.size()));
     std::vector<tenon_kv> headers;
     for (const auto& [name, value] : fields) headers.push_back({Slice(name), Slice(value)});
-    out_.fn->headers(out_.self, headers.data(), headers.size());
+    if (path_ != "/headless") out_.fn->headers(out_.self, headers.data(), headers.size());
     left_ = path_ == "/large" ? size_t{20} << 20 : text_.size();
     Go();
   }
@@ -501,10 +501,16 @@ uint64_t EchoKernel::Unary(const tenon_call_info* info, tenon_bufs request, teno
     }
     case kStubborn: {
       TENON_RELEASE(request);
-      std::lock_guard lock(mutex_);
-      stubborn_.push_back(done);
-      changed_.notify_all();
-      return 1;  // not one of hanging_
+      {
+        std::lock_guard lock(mutex_);
+        changed_.notify_all();
+        if (!let_go_) {
+          stubborn_.push_back(done);
+          return 1;  // not one of hanging_
+        }
+      }
+      done.fn(done.ctx, TENON_OK, nullptr, {});
+      return 0;
     }
     default: {
       TENON_RELEASE(request);

@@ -9,8 +9,8 @@
 // /Busy              a stream that is refused
 //
 // HTTP: every path answers with what it was asked, in one piece; /sized with its length, /teapot as 418, /large 20 MiB
-// as fast as flow control lets them, /broken ends with an error after the body, /hang not until cancelled, /inline at
-// once on the caller's thread, and /refused is refused.
+// as fast as flow control lets them, /broken ends with an error after the body, /headless has no headers, /hang not
+// until cancelled, /inline at once on the caller's thread, and /refused is refused.
 #pragma once
 #include <atomic>
 #include <condition_variable>

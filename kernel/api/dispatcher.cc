@@ -4,10 +4,12 @@
 
 #include <set>
 
+#include "kernel/api/http.h"
 #include "kernel/base/check.h"
 #include "kernel/base/errors.h"
 #include "kernel/base/log.h"
 #include "kernel/base/units.h"
+#include "kernel/base/utf8.h"
 #include "kernel/plugin/host.h"
 #include "proto/descriptors.h"
 
@@ -26,16 +28,20 @@ std::string_view Metadata(const tenon_call_info& info, std::string_view key) {
 
 }  // namespace
 
-Dispatcher::Dispatcher(Clock& clock, metrics::Registry& metrics, uint64_t warning_ns, HasLeader has_leader)
+Dispatcher::Dispatcher(Clock& clock, metrics::Registry& metrics, uint64_t warning_ns, HasLeader has_leader,
+                       bool extensive)
     : clock_(clock),
+      metrics_(metrics),
       warning_ns_(warning_ns),
       has_leader_(std::move(has_leader)),
+      calls_(metrics, extensive),
       slow_requests_(metrics.NewCounter("tenon_slow_requests_total",
                                         "Requests that took longer than --warning-unary-request-duration.")) {}
 
 void Dispatcher::Add(Method method) {
   const auto [at, fresh] = ids_.emplace(method.name, static_cast<uint32_t>(methods_.size() + 1));
   CHECK_MSG(fresh, method.name);
+  method.metrics = &calls_.Add(method.name, method.flags);
   methods_.push_back(std::move(method));
 }
 
@@ -66,7 +72,10 @@ std::vector<std::string> Dispatcher::Services() const {
   return {names.begin(), names.end()};
 }
 
-Status Dispatcher::Admit(const tenon_call_info& info) const {
+Status Dispatcher::Admit(const tenon_call_info& info, bool stream) {
+  const std::string_view version = Metadata(info, "client-api-version");
+  if (!IsUtf8(version)) return errors::InvalidClientApiVersion();
+  calls_.versions().Count(version.empty() ? "unknown" : version, stream);
   if (info.n_meta == 0) return Ok();
   if (Metadata(info, "hasleader") == "true" && !has_leader_()) return errors::NoLeader();
   return Ok();
@@ -79,11 +88,15 @@ uint64_t Dispatcher::CallUnary(const tenon_call_info& info, Bufs request, tenon_
   Responder respond(done, this, info.method, clock_.MonoNs());
   if (method == nullptr) {
     respond.Error(absl::UnimplementedError("unknown method"));
-  } else if (!method->absent.ok()) {
+    return 0;
+  }
+  method->metrics->Started();
+  method->metrics->Received(request.size());
+  if (!method->absent.ok()) {
     respond.Error(method->absent);
   } else if (!method->unary) {
     respond.Error(absl::UnimplementedError("a streaming method cannot be called as a unary one"));
-  } else if (const Status refused = Admit(info); !refused.ok()) {
+  } else if (const Status refused = Admit(info, false); !refused.ok()) {
     respond.Error(refused);
   } else {
     std::string scratch;
@@ -104,19 +117,21 @@ tenon_status Dispatcher::CallStream(const tenon_call_info& info, tenon_call_out 
   };
   const Method* method = Find(info.method);
   if (method == nullptr || method->unary) return TENON_UNIMPLEMENTED;
-  Status refused = method->absent.ok() ? Admit(info) : method->absent;
-  if (!refused.ok()) {
-    auto call = std::make_shared<Refused>();
-    call->Open(out, in);
-    call->End(refused);
-    return TENON_OK;
-  }
-  method->stream()->Open(out, in);
+  Status refused = method->absent.ok() ? Admit(info, true) : method->absent;
+  auto refusal = refused.ok() ? nullptr : std::make_shared<Refused>();
+  const std::shared_ptr<ServerCall> call = refusal == nullptr ? method->stream() : refusal;
+  call->CountIn(*method->metrics, clock_);
+  call->Open(out, in);
+  if (refusal != nullptr) refusal->End(refused);
   return TENON_OK;
 }
 
-void Dispatcher::CallEnded(uint32_t method, uint64_t started_ns, const Status& status) {
+void Dispatcher::CallEnded(uint32_t method, uint64_t started_ns, const Status& status, size_t answer_bytes) {
   const uint64_t took = clock_.MonoNs() - started_ns;
+  if (const Method* m = Find(method); m != nullptr) {
+    m->metrics->Sent(answer_bytes);  // an error counts as a message too, as etcd's interceptor has it
+    m->metrics->Handled(status.code(), took);
+  }
   if (took < warning_ns_) return;
   slow_requests_.Add();
   LOG_WARN("request stats", {"time spent", FormatDurationNs(static_cast<int64_t>(took))},
@@ -141,9 +156,12 @@ const tenon_host_dispatch_v1 Dispatcher::kTable = {
     [](const tenon_host* host, const tenon_call_info* info, tenon_call_out out, tenon_call_in* in) {
       return Of(host).CallStream(*info, out, in);
     },
-    [](const tenon_host*, const tenon_http_info*, tenon_bufs body, tenon_call_out, tenon_call_in*) -> tenon_status {
-      TENON_RELEASE(body);
-      return TENON_UNIMPLEMENTED;  // plain HTTP comes with transport-h2
+    [](const tenon_host* host, const tenon_http_info* info, tenon_bufs raw_body, tenon_call_out out,
+       tenon_call_in* in) -> tenon_status {
+      Bufs body(raw_body);
+      Http* http = Of(host).http_;
+      return http == nullptr ? static_cast<tenon_status>(TENON_UNIMPLEMENTED)
+                             : http->Serve(*info, std::move(body), out, in);
     },
     [](const tenon_host*) -> tenon_slice {
       return {reinterpret_cast<const uint8_t*>(DescriptorSet().data()), DescriptorSet().size()};

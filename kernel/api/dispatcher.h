@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "kernel/api/call_metrics.h"
 #include "kernel/api/responder.h"
 #include "kernel/api/server_call.h"
 #include "kernel/base/bufs.h"
@@ -21,6 +22,8 @@
 
 namespace tenon::api {
 
+class Http;
+
 class Dispatcher : public CallObserver {
  public:
   // Serves one call; `request` is borrowed for the call.
@@ -30,12 +33,17 @@ class Dispatcher : public CallObserver {
   // Is there a leader? For calls that ask for one (metadata hasleader).
   using HasLeader = std::function<bool()>;
 
-  Dispatcher(Clock& clock, metrics::Registry& metrics, uint64_t warning_ns, HasLeader has_leader);
+  // `extensive` metrics: also how long the calls of each method take.
+  Dispatcher(Clock& clock, metrics::Registry& metrics, uint64_t warning_ns, HasLeader has_leader,
+             bool extensive = false);
 
   void AddUnary(std::string name, Unary handler);
   void AddStream(std::string name, uint32_t flags, Stream handler);
   // Every method of `service` (full name) answers UNIMPLEMENTED with this sentence.
   void AddAbsent(std::string_view service, std::string sentence);
+  // Who answers plain HTTP; without it every request is refused. Before the first request.
+  void SetHttp(Http* http) { http_ = http; }
+  metrics::Registry& metrics() { return metrics_; }
   // The names of the services, sorted; for reflection.
   std::vector<std::string> Services() const;
 
@@ -49,21 +57,25 @@ class Dispatcher : public CallObserver {
     Unary unary;    // or
     Stream stream;  // or
     Status absent;
+    MethodMetrics* metrics = nullptr;
   };
 
   void Add(Method method);
   const Method* Find(uint32_t id) const { return id == 0 || id > methods_.size() ? nullptr : &methods_[id - 1]; }
   // What the interceptors of etcd check before any handler.
-  Status Admit(const tenon_call_info& info) const;
+  Status Admit(const tenon_call_info& info, bool stream);
   uint64_t CallUnary(const tenon_call_info& info, Bufs request, tenon_done done);
   tenon_status CallStream(const tenon_call_info& info, tenon_call_out out, tenon_call_in* in);
-  void CallEnded(uint32_t method, uint64_t started_ns, const Status& status) override;
+  void CallEnded(uint32_t method, uint64_t started_ns, const Status& status, size_t answer_bytes) override;
 
   Clock& clock_;
+  metrics::Registry& metrics_;
   const uint64_t warning_ns_;
   const HasLeader has_leader_;
+  Http* http_ = nullptr;
   std::vector<Method> methods_;  // id - 1
   absl::flat_hash_map<std::string, uint32_t> ids_;
+  CallMetrics calls_;
   metrics::Counter slow_requests_;
 };
 

@@ -77,22 +77,13 @@ void HandleDeleteRange(Server& server, std::string_view bytes, Responder respond
   server.Propose(Field::kDeleteRange, bytes, std::move(request), std::move(respond));
 }
 
-bool Puts(const TxnRequest& request) {
-  for (const auto* ops : {&request.success(), &request.failure()}) {
-    for (const RequestOp& op : *ops) {
-      if (op.has_request_put() || (op.has_request_txn() && Puts(op.request_txn()))) return true;
-    }
-  }
-  return false;
-}
-
 void HandleTxn(Server& server, std::string_view bytes, Responder respond) {
   TxnRequest request;
   if (!Parse(bytes, request, respond)) return;
   if (const Status bad = Check(request, static_cast<int64_t>(server.limits.max_txn_ops)); !bad.ok())
     return respond.Error(bad);
   if (!apply::IsReadOnly(request)) {
-    if (Puts(request) && !server.admit(bytes.size())) return respond.Error(errors::NoSpace());
+    if (apply::Grows(request) && !server.admit(bytes.size())) return respond.Error(errors::NoSpace());
     return server.Propose(Field::kTxn, bytes, std::move(request), std::move(respond));
   }
   const bool serializable = apply::IsSerializable(request);
@@ -252,6 +243,22 @@ class RangeStream : public ServerCall {
 };
 
 }  // namespace
+
+void ProbeRead(Server& server, bool serializable, absl::AnyInvocable<void(Status)> done) {
+  auto read = [&server, done = std::move(done)](const Status& status) mutable {
+    if (!status.ok()) return done(status);
+    server.readers.Post([&server, done = std::move(done)]() mutable {
+      RangeRequest request;  // etcd's: the empty key, which nobody can have
+      request.set_keys_only(true);
+      request.set_limit(1);
+      mvcc::ReadView view = server.store.View();
+      const Result<apply::RangeAnswer> answer = apply::Range(view, request);
+      done(answer.ok() ? Ok() : ForClient(answer.status()));
+    });
+  };
+  if (serializable) return read(Ok());
+  server.node.ReadBarrier(std::move(read));
+}
 
 void RegisterKv(Dispatcher& d, Server& server) {
   const auto add = [&](const char* method, void (*handler)(Server&, std::string_view, Responder)) {

@@ -37,7 +37,7 @@ void Responder::operator()(const Status& status, Bufs answer) {
   CHECK(call_ != nullptr);
   const std::unique_ptr<Call> call = std::move(call_);
   answered++;
-  if (call->observer != nullptr) call->observer->CallEnded(call->method, call->started_ns, status);
+  if (call->observer != nullptr) call->observer->CallEnded(call->method, call->started_ns, status, answer.size());
   if (status.ok()) {
     call->done.fn(call->done.ctx, TENON_OK, nullptr, answer.Release());
   } else {

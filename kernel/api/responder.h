@@ -22,7 +22,7 @@ tenon_error ToError(const Status& status);
 class CallObserver {
  public:
   virtual ~CallObserver() = default;
-  virtual void CallEnded(uint32_t method, uint64_t started_ns, const Status& status) = 0;
+  virtual void CallEnded(uint32_t method, uint64_t started_ns, const Status& status, size_t answer_bytes) = 0;
 };
 
 class Responder {

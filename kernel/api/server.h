@@ -66,6 +66,9 @@ struct Server {
   void Propose(apply::Field field, std::string_view bytes, apply::Operation operation, Responder respond) const;
 };
 
+// Reads one key as a client's range does, and forgets it: for the health checks. `done` may come on any thread. [any]
+void ProbeRead(Server& server, bool serializable, absl::AnyInvocable<void(Status)> done);
+
 // Are these whole fields of protobuf's wire format, whatever is in them?
 bool IsWellFormed(std::string_view bytes);
 

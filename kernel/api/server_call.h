@@ -7,8 +7,10 @@
 #include <atomic>
 #include <memory>
 
+#include "kernel/api/call_metrics.h"
 #include "kernel/base/bufs.h"
 #include "kernel/base/status.h"
+#include "kernel/ports/clock.h"
 #include "tenon/abi/transport.h"
 
 namespace tenon::api {
@@ -17,6 +19,8 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
  public:
   virtual ~ServerCall() = default;
 
+  // Before Open, by who wants this call counted (a method of gRPC's). `clock` measures how long it lasts.
+  void CountIn(MethodMetrics& metrics, Clock& clock);
   // Hands the call to the client's end: *in is valid until the client releases it. Once.
   void Open(tenon_call_out out, tenon_call_in* in);
 
@@ -27,6 +31,10 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   virtual void OnWritable() {}  // the client takes replies again
   virtual void OnCancel() = 0;  // the client is gone: Finish soon
 
+  // Before the first Send, for those whose client wants headers.
+  void Headers(const tenon_kv* headers, size_t n) {
+    if (!finished()) out_.fn->headers(out_.self, headers, n);
+  }
   // One reply. False: wait for OnWritable before the next.
   bool Send(Bufs message);
   void Readable() { out_.fn->readable(out_.self); }
@@ -37,6 +45,9 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
  private:
   static const tenon_call_in_v1 kTable;
   tenon_call_out out_{};
+  MethodMetrics* metrics_ = nullptr;
+  Clock* clock_ = nullptr;
+  uint64_t started_ns_ = 0;
   std::atomic<bool> finished_{false};
   std::shared_ptr<ServerCall> held_by_client_;
 };

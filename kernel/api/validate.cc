@@ -1,7 +1,6 @@
 #include "kernel/api/validate.h"
 
 #include <algorithm>
-#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -42,19 +41,31 @@ Status CheckOp(const RequestOp& op, int64_t max_ops) {
   }
 }
 
+// The order of keys. Every comparison of two keys goes through it, and is counted.
+struct Less {
+  using is_transparent = void;
+  uint64_t* comparisons;
+  bool operator()(std::string_view a, std::string_view b) const {
+    ++*comparisons;
+    return a < b;
+  }
+};
+
 // A set of keys made of intervals. Neighbours and overlaps are merged, so that a question costs the logarithm: nesting
 // allows for 100,000 deletes and as many puts in one request.
 class KeySet {
  public:
+  explicit KeySet(uint64_t* comparisons) : comparisons_(comparisons), runs_(Less{comparisons}) {}
+
   void Add(const Interval& i) {
     // One key is the interval up to its successor; an empty end is behind all keys.
     std::string begin(i.key), end = i.single ? begin + '\0' : std::string(i.end);
-    if (!end.empty() && end <= begin) return;
+    if (!end.empty() && !less()(begin, end)) return;
     auto at = runs_.upper_bound(begin);
     if (at != runs_.begin() && Reaches(std::prev(at)->second, begin)) --at;
     while (at != runs_.end() && Reaches(end, at->first)) {
-      begin = std::min(begin, at->first);
-      if (!end.empty() && (at->second.empty() || at->second > end)) end = at->second;
+      begin = std::min(begin, at->first, less());
+      if (!end.empty() && (at->second.empty() || less()(end, at->second))) end = at->second;
       at = runs_.erase(at);
     }
     runs_.emplace(std::move(begin), std::move(end));
@@ -66,19 +77,24 @@ class KeySet {
     const auto behind = runs_.upper_bound(key);
     if (behind == runs_.begin()) return false;
     const std::string& end = std::prev(behind)->second;
-    return end.empty() || key < end;
+    return end.empty() || less()(key, end);
   }
 
  private:
-  static bool Reaches(const std::string& end, const std::string& key) { return end.empty() || end >= key; }
+  Less less() const { return Less{comparisons_}; }
+  bool Reaches(const std::string& end, const std::string& key) const { return end.empty() || !less()(end, key); }
 
-  std::map<std::string, std::string, std::less<>> runs_;  // begin -> end
+  uint64_t* comparisons_;
+  std::map<std::string, std::string, Less> runs_;  // begin -> end
 };
 
 // What a list of operations may change, all branches together.
 struct Changes {
-  std::set<std::string_view> puts;
-  KeySet deletes;
+  explicit Changes(uint64_t* comparisons) : comparisons(comparisons) {}
+
+  uint64_t* comparisons;
+  std::set<std::string_view, Less> puts{Less{comparisons}};
+  KeySet deletes{comparisons};
 };
 
 Status CheckOverlaps(const Ops& ops, Changes& changes) {
@@ -89,7 +105,7 @@ Status CheckOverlaps(const Ops& ops, Changes& changes) {
   }
   for (const RequestOp& op : ops) {
     if (!op.has_request_txn()) continue;
-    Changes then_changes, else_changes;
+    Changes then_changes(changes.comparisons), else_changes(changes.comparisons);
     RETURN_IF_ERROR(CheckOverlaps(op.request_txn().success(), then_changes));
     RETURN_IF_ERROR(CheckOverlaps(op.request_txn().failure(), else_changes));
     // Only one branch is taken, so a key may stand in both; but not also elsewhere.
@@ -129,9 +145,11 @@ Status Check(const etcdserverpb::DeleteRangeRequest& request) {
   return request.key().empty() ? errors::EmptyKey() : Ok();
 }
 
-Status Check(const TxnRequest& request, int64_t max_ops) {
+Status Check(const TxnRequest& request, int64_t max_ops, uint64_t* comparisons) {
   RETURN_IF_ERROR(CheckCounts(request, max_ops));
-  Changes then_changes, else_changes;
+  uint64_t uncounted = 0;
+  if (comparisons == nullptr) comparisons = &uncounted;
+  Changes then_changes(comparisons), else_changes(comparisons);
   RETURN_IF_ERROR(CheckOverlaps(request.success(), then_changes));
   return CheckOverlaps(request.failure(), else_changes);
 }

@@ -29,7 +29,7 @@ Status Alarms::Restore(storage::Engine& engine, uint32_t table) {
       if (!m.ParseFromArray(rows[i].key.p, static_cast<int>(rows[i].key.n))) {
         return absl::DataLossError("store: a row of the table alarm is damaged");
       }
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       raised_.emplace(m.alarm(), m.memberid());
     }
   }
@@ -39,7 +39,7 @@ std::vector<AlarmMember> Alarms::Apply(const AlarmRequest& request, storage::Bat
   if (request.action() == AlarmRequest::GET) return List(request.alarm());
   if (request.alarm() == etcdserverpb::NONE) return {};
   const AlarmMember m = Make(request.alarm(), request.memberid());
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (request.action() == AlarmRequest::ACTIVATE) {
     if (raised_.emplace(m.alarm(), m.memberid()).second) batch.Put(table_, m.SerializeAsString(), std::string_view());
     return {m};
@@ -50,14 +50,14 @@ std::vector<AlarmMember> Alarms::Apply(const AlarmRequest& request, storage::Bat
 }
 
 bool Alarms::Has(AlarmType type) const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto it = raised_.lower_bound({type, 0});
   return it != raised_.end() && it->first == type;
 }
 
 std::vector<AlarmMember> Alarms::List(AlarmType type) const {
   std::vector<AlarmMember> out;
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   for (const auto& [raised, member] : raised_) {
     if (type == etcdserverpb::NONE || type == raised) out.push_back(Make(raised, member));
   }

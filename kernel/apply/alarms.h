@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
+#include "kernel/base/mutex.h"
 #include "kernel/base/status.h"
 #include "kernel/storage/batch.h"
 #include "kernel/storage/engine.h"
@@ -25,7 +25,7 @@ class Alarms {
   std::vector<etcdserverpb::AlarmMember> List(etcdserverpb::AlarmType type) const;  // NONE: all. [any]
 
  private:
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::set<std::pair<int, uint64_t>> raised_;  // type, member
   uint32_t table_ = 0;
 };

@@ -23,16 +23,6 @@ Result<uint64_t> ReadNumber(storage::Snapshot& snapshot, uint32_t table, std::st
   return GetBigEndian64(row->data());
 }
 
-// Would it make the store grow? Source: etcd storage/quota.go, costTxn.
-bool Grows(const TxnRequest& request) {
-  for (const auto* ops : {&request.success(), &request.failure()}) {
-    for (const RequestOp& op : *ops) {
-      if (op.has_request_put() || (op.has_request_txn() && Grows(op.request_txn()))) return true;
-    }
-  }
-  return false;
-}
-
 std::string_view NameOf(const Operation& operation) {
   static constexpr std::string_view kNames[] = {
       "put", "delete_range", "txn", "compaction", "alarm", "cluster_version_set", "cluster_member_attr_set"};
@@ -58,32 +48,47 @@ Applier::Applier(Parts p, AppliedState state, Options options)
       executor_(p.executor),
       worker_(p.worker),
       fatal_(std::move(p.fatal)),
+      before_removal_(std::move(p.before_removal)),
       options_(options),
       last_(state.index),
       last_term_(state.term),
       applied_(state.index.value),
       applied_term_(state.term.value),
+      metrics_(p.metrics),
       slow_applies_(
           p.metrics.NewCounter("etcd_server_slow_apply_total",
                                "The total number of slow apply requests (likely overloaded from slow disk).")),
       applied_metric_(p.metrics.NewGauge("etcd_server_proposals_applied_total",
                                          "The total number of consensus proposals applied.")),
-      puts_(p.metrics.NewCounter("etcd_mvcc_put_total", "Total number of puts seen by this member.")),
-      deletes_(p.metrics.NewCounter("etcd_mvcc_delete_total", "Total number of deletes seen by this member.")),
-      txns_(p.metrics.NewCounter("etcd_mvcc_txn_total", "Total number of txns seen by this member.")) {}
+      compaction_pause_ms_(p.metrics.NewHistogram("etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds",
+                                                  "Bucketed histogram of db compaction pause duration.",
+                                                  metrics::ExponentialBuckets(1, 2, 13))),
+      compaction_total_ms_(p.metrics.NewHistogram("etcd_debugging_mvcc_db_compaction_total_duration_milliseconds",
+                                                  "Bucketed histogram of db compaction total duration.",
+                                                  metrics::ExponentialBuckets(100, 2, 14))),
+      compaction_last_(p.metrics.NewGauge("etcd_debugging_mvcc_db_compaction_last",
+                                          "The unix time of the last db compaction. Resets to 0 on start.")),
+      compacted_rows_(
+          p.metrics.NewCounter("etcd_debugging_mvcc_db_compaction_keys_total", "Total number of db keys compacted.")) {}
 
 ResponseHeader Applier::header() const {
   return {membership_.cluster_id(), membership_.self(), store_.revision(), applied_term().value};
 }
 
-void Applier::Enqueue(std::vector<raft::Entry> entries) {
-  std::lock_guard lock(queue_mutex_);
-  if (queue_.empty()) {
-    queue_ = std::move(entries);
-  } else {
-    std::move(entries.begin(), entries.end(), std::back_inserter(queue_));
+void Applier::Enqueue(std::vector<raft::Entry> entries, bool may_run) {
+  constexpr size_t kFew = 2;  // more take longer than the hand-over
+  may_run = may_run && entries.size() <= kFew;
+  {
+    std::lock_guard lock(queue_mutex_);
+    if (queue_.empty()) {
+      queue_ = std::move(entries);
+    } else {
+      std::move(entries.begin(), entries.end(), std::back_inserter(queue_));
+    }
+    if (std::exchange(scheduled_, true)) return;
   }
-  if (!std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
+  if (may_run) return executor_.RunOrPost([this] { Turn(); });
+  executor_.Post([this] { Turn(); });
 }
 
 void Applier::WhenApplied(Index index, absl::AnyInvocable<void()> fn) {
@@ -103,8 +108,10 @@ void Applier::Turn() {
     std::lock_guard lock(queue_mutex_);
     entries.swap(queue_);
     scheduled_ = false;
+    running_ = true;
   }
   if (failed_) return;
+  if (on_taken_) on_taken_();
   for (const raft::Entry& entry : entries) {
     if (entry.index <= last_) continue;  // the engine has it: the log is replayed from before the last persist
     CHECK_EQ(entry.index, last_ + 1);
@@ -125,6 +132,7 @@ void Applier::Turn() {
     const auto end = waiting_.upper_bound(last_);
     for (auto it = waiting_.begin(); it != end; ++it) due.push_back(std::move(it->second));
     waiting_.erase(waiting_.begin(), end);
+    running_ = false;
   }
   for (auto& fn : due) fn();
   if (on_applied_) on_applied_(last_);
@@ -136,6 +144,7 @@ bool Applier::CommitTurn() {
   batch_.Put(tables_.meta, storage::meta::kConsistentIndex, std::string_view(number, 8));
   PutBigEndian64(number, last_term_.value);
   batch_.Put(tables_.meta, storage::meta::kTerm, std::string_view(number, 8));
+  store_.Seal(batch_);
   const Status status = engine_.Apply(batch_.ops(), last_);
   batch_.Clear();
   if (!status.ok()) {
@@ -178,18 +187,34 @@ void Applier::Apply(const raft::Entry& entry) {
   }
   Result<Bufs> answer = Carry(*operation, proposal);
   if (!answer.ok() && !IsClientError(answer.status())) return Fatal(answer.status());
+  const bool succeeded = answer.ok();
   const bool held = answer.ok() && !physical_.empty() && physical_.back().second == entry.payload;
   if (proposal != nullptr && !held) {
     answers_.push_back({entry.payload, answer.status(), answer.ok() ? *std::move(answer) : Bufs()});
   }
 
   const uint64_t took = clock_.MonoNs() - start;
+  ObserveApply(*operation, succeeded, took);
   if (took >= options_.warning_ns) {
     slow_applies_.Add();
     LOG_WARN("apply request took too long", {"took", FormatDurationNs(static_cast<int64_t>(took))},
              {"expected-duration", FormatDurationNs(static_cast<int64_t>(options_.warning_ns))},
              {"request", NameOf(*operation)}, {"size", entry.bytes().size()}, {"index", entry.index});
   }
+}
+
+void Applier::ObserveApply(const Operation& operation, bool success, uint64_t took_ns) {
+  // etcd's words, in the order of the variant. As there, a series is born with its first value.
+  static constexpr const char* kOps[std::variant_size_v<Operation>] = {
+      "Put", "DeleteRange", "Txn", "Compaction", "Alarm", "ClusterVersionSet", "ClusterMemberAttrSet"};
+  std::optional<metrics::Histogram>& seconds = apply_seconds_[2 * operation.index() + success];
+  if (!seconds) {
+    seconds = metrics_.NewHistogram(
+        "etcd_server_apply_duration_seconds", "The latency distributions of v2 apply called by backend.",
+        metrics::ExponentialBuckets(0.0001, 2, 20),
+        {{"version", "v3"}, {"op", kOps[operation.index()]}, {"success", success ? "true" : "false"}});
+  }
+  seconds->Observe(static_cast<double>(took_ns / 1000) * 1e-6);
 }
 
 void Applier::ApplyConfChange(const raft::Entry& entry) {
@@ -226,19 +251,16 @@ Result<Bufs> Applier::Carry(const Operation& operation, const Proposal* proposal
   const auto reply = [&](const auto& answer) { return proposal == nullptr ? Bufs() : Encode(answer, head); };
 
   if (const auto* put = std::get_if<PutRequest>(&operation)) {
-    puts_.Add();
     mvcc::WriteTxn txn = store_.Write(batch_);
     ASSIGN_OR_RETURN(const PutAnswer answer, Put(txn, leases, *put));
     return reply(answer);
   }
   if (const auto* range = std::get_if<DeleteRangeRequest>(&operation)) {
-    deletes_.Add();
     mvcc::WriteTxn txn = store_.Write(batch_);
     ASSIGN_OR_RETURN(const DeleteAnswer answer, DeleteRange(txn, *range));
     return reply(answer);
   }
   if (const auto* request = std::get_if<TxnRequest>(&operation)) {
-    txns_.Add();
     mvcc::WriteTxn txn = store_.Write(batch_);
     ASSIGN_OR_RETURN(const TxnAnswer answer, Txn(txn, leases, *request));
     return reply(answer);
@@ -278,6 +300,7 @@ Result<Bufs> Applier::Compact(const CompactionRequest& request, const Proposal* 
   // As in etcd: no hash while the compaction before is still under way, since rows of it may be gone or not.
   // Nor while the log is replayed: that would be work at the start for an answer that etcd has forgotten too.
   if (serving_ && (previous < 0 || previous == store_.finished_compact())) hash_due_ = {request.revision(), previous};
+  removal_due_ = before_removal_ != nullptr;
   if (!std::exchange(compacting_, true)) executor_.Post([this] { CompactSlice(); });
   if (request.physical() && proposal != nullptr) {
     physical_.emplace_back(request.revision(), current_payload_);
@@ -299,30 +322,54 @@ void Applier::HashBeforeCompaction() {
   });
 }
 
+void Applier::PrepareRemoval() {
+  removal_due_ = false;
+  preparing_removal_ = true;
+  before_removal_([this] {
+    executor_.Post([this] {
+      preparing_removal_ = false;
+      CompactSlice();
+    });
+  });
+}
+
 void Applier::CompactSlice() {
   if (failed_) return;
   compacting_ = true;
-  if (hashing_) return;  // its end comes back here
+  if (hashing_ || preparing_removal_) return;  // their end comes back here
   if (hash_due_) return HashBeforeCompaction();
+  if (removal_due_) return PrepareRemoval();
   const auto again = [this](uint64_t ns) { executor_.PostAfter(ns, [this] { CompactSlice(); }); };
   std::unique_lock no_persist(deletes_mutex_, std::defer_lock);
   if (engine_.features() & TENON_ST_HOLD_DELETES && !no_persist.try_lock()) return again(10'000'000);
 
-  const mvcc::Store::Step step = store_.CompactStep(batch_);
+  const uint64_t started = clock_.MonoNs();
+  if (compaction_started_ns_ == 0) compaction_started_ns_ = started;
+  const Result<mvcc::Store::Step> slice = store_.CompactStep(batch_);
+  if (!slice.ok()) return Fatal(slice.status());
+  const mvcc::Store::Step step = *slice;
   if (step == mvcc::Store::Step::kNothing) {
     compacting_ = false;
+    compaction_started_ns_ = 0;
     return;
   }
   if (step == mvcc::Store::Step::kWait) return again(50'000'000);
   const bool removed = !batch_.empty();
   if (removed) {
+    // All of them are removed rows, but the one that says that it is finished.
+    compacted_rows_.Add(static_cast<double>(batch_.ops().size() - (step == mvcc::Store::Step::kFinished)));
+    store_.Seal(batch_);
     const Status status = engine_.Apply(batch_.ops(), last_);
     batch_.Clear();
     if (!status.ok()) return Fatal(status);
+    compaction_pause_ms_.Observe(static_cast<double>((clock_.MonoNs() - started) / 1'000'000));
   }
   if (step == mvcc::Store::Step::kMore) return again(removed ? options_.compaction_pause_ns : 0);
 
   compacting_ = false;
+  compaction_total_ms_.Observe(static_cast<double>((clock_.MonoNs() - compaction_started_ns_) / 1'000'000));
+  compaction_started_ns_ = 0;
+  compaction_last_.Set(static_cast<double>(clock_.WallNs() / 1'000'000'000));
   LOG_INFO("finished scheduled compaction", {"compact-revision", store_.finished_compact()});
   for (auto& [revision, payload] : physical_) {
     static_cast<const Proposal&>(*payload).Complete(Ok(), EncodeHeaderOnly(header()));

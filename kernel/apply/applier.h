@@ -4,6 +4,7 @@
 // revision is published, then the callers are answered. The chain in front of the store is etcd's: a corrupt cluster
 // refuses everything, a full one what would grow it.
 #pragma once
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <variant>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -54,14 +56,25 @@ class Applier {
     Executor& worker;    // slow jobs
     metrics::Registry& metrics;
     std::function<void(Status)> fatal;  // the engine failed, or an entry cannot be applied: the member must stop
+    // Called on the apply thread before a compaction removes its first row, which waits until `done` is called, by any
+    // thread. None: it does not wait.
+    std::function<void(absl::AnyInvocable<void()> done)> before_removal = nullptr;
   };
 
   Applier(Parts parts, AppliedState state, Options options);
 
-  // Committed entries in order; those at or before the stored applied index are passed over. [any]
-  void Enqueue(std::vector<raft::Entry> entries);
+  // Committed entries in order; those at or before the stored applied index are passed over. may_run: a few are
+  // carried out inside the call, in the apply thread's place, if that sleeps. [any]
+  void Enqueue(std::vector<raft::Entry> entries, bool may_run = false);
   // Called on the apply thread after each turn. Set before the first entry.
   void OnApplied(std::function<void(Index)> fn) { on_applied_ = std::move(fn); }
+  // Called on the apply thread when a turn takes what waits: there is no backlog then. Set before the first entry.
+  void OnTaken(std::function<void()> fn) { on_taken_ = std::move(fn); }
+  // Entries wait behind a turn that is running. [any]
+  bool HasBacklog() const {
+    std::lock_guard lock(queue_mutex_);
+    return scheduled_ && running_;
+  }
 
   Index applied() const { return Index(applied_.load(std::memory_order_acquire)); }  // [any]
   Term applied_term() const { return Term(applied_term_.load(std::memory_order_acquire)); }
@@ -96,6 +109,8 @@ class Applier {
   bool CommitTurn();
   void CompactSlice();
   void HashBeforeCompaction();
+  void ObserveApply(const Operation& operation, bool success, uint64_t took_ns);
+  void PrepareRemoval();
   void Fatal(Status status);
 
   storage::Engine& engine_;
@@ -107,13 +122,16 @@ class Applier {
   Executor& executor_;
   Executor& worker_;
   std::function<void(Status)> fatal_;
+  const std::function<void(absl::AnyInvocable<void()>)> before_removal_;
   std::function<void(Index)> on_applied_;
+  std::function<void()> on_taken_;
   const Options options_;
 
-  std::mutex queue_mutex_;
+  mutable std::mutex queue_mutex_;
   std::vector<raft::Entry> queue_;
   std::multimap<Index, absl::AnyInvocable<void()>> waiting_;  // under queue_mutex_
-  bool scheduled_ = false;                                    // a turn is posted
+  bool scheduled_ = false;                                    // under queue_mutex_: a turn is posted
+  bool running_ = false;                                      // under queue_mutex_: a turn took entries and works
 
   // [apply]
   storage::Batch batch_;
@@ -128,14 +146,21 @@ class Applier {
   // The compaction whose hash is to be taken before its first row goes: {revision, the one before}.
   std::optional<std::pair<int64_t, int64_t>> hash_due_;
   bool hashing_ = false;
+  bool removal_due_ = false, preparing_removal_ = false;  // before_removal is still to be called; is at work
 
   std::atomic<uint64_t> applied_;
   std::atomic<uint64_t> applied_term_;
   std::mutex deletes_mutex_;
 
+  metrics::Registry& metrics_;
   metrics::Counter slow_applies_;
   metrics::Gauge applied_metric_;
-  metrics::Counter puts_, deletes_, txns_;
+  // Since when the compaction that is under way goes on, and what of it etcd's names tell.
+  uint64_t compaction_started_ns_ = 0;
+  metrics::Histogram compaction_pause_ms_, compaction_total_ms_;
+  metrics::Gauge compaction_last_;
+  metrics::Counter compacted_rows_;
+  std::array<std::optional<metrics::Histogram>, 2 * std::variant_size_v<Operation>> apply_seconds_;
 };
 
 }  // namespace tenon::apply

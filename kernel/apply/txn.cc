@@ -227,4 +227,13 @@ bool IsSerializable(const TxnRequest& request) {
   return true;
 }
 
+bool Grows(const TxnRequest& request) {
+  for (const auto* ops : {&request.success(), &request.failure()}) {
+    for (const RequestOp& op : *ops) {
+      if (op.has_request_put() || (op.has_request_txn() && Grows(op.request_txn()))) return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace tenon::apply

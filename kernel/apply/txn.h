@@ -31,6 +31,9 @@ Result<TxnAnswer> ReadOnlyTxn(mvcc::Reader& reader, const etcdserverpb::TxnReque
 bool IsReadOnly(const etcdserverpb::TxnRequest& request);
 // All operations are serializable ranges; also true without any operation, as in etcd.
 bool IsSerializable(const etcdserverpb::TxnRequest& request);
+// Would it make the store grow: is there a put in any branch, however deep? Such a transaction is refused while the
+// disk or the quota is full. Source: etcd storage/quota.go, costTxn.
+bool Grows(const etcdserverpb::TxnRequest& request);
 
 // Is this one of etcd's answers to a client (they all begin with its name), not a failure of the engine?
 bool IsClientError(const Status& status);

@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "kernel/base/utf8.h"
 
 namespace tenon {
 namespace {
@@ -25,23 +26,6 @@ const char* Name(LogLevel level) {
     case LogLevel::kFatal: return "fatal";
   }
   return "info";
-}
-
-// Length of the UTF-8 sequence at the front of `s`, 0 if it is not one.
-size_t Utf8Length(std::string_view s) {
-  const auto b = [&](size_t i) { return static_cast<uint8_t>(s[i]); };
-  const auto tail = [&](size_t i) { return i < s.size() && (b(i) & 0xc0) == 0x80; };
-  if (b(0) < 0x80) return 1;
-  if (b(0) >= 0xc2 && b(0) <= 0xdf && tail(1)) return 2;
-  if (b(0) >= 0xe0 && b(0) <= 0xef && tail(1) && tail(2)) {
-    if ((b(0) == 0xe0 && b(1) < 0xa0) || (b(0) == 0xed && b(1) > 0x9f)) return 0;
-    return 3;
-  }
-  if (b(0) >= 0xf0 && b(0) <= 0xf4 && tail(1) && tail(2) && tail(3)) {
-    if ((b(0) == 0xf0 && b(1) < 0x90) || (b(0) == 0xf4 && b(1) > 0x8f)) return 0;
-    return 4;
-  }
-  return 0;
 }
 
 // "kernel/wal/wal.cc" from an absolute __FILE__: what follows the last "kernel/" or "plugins/".

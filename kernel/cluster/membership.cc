@@ -40,7 +40,7 @@ Result<Member> FromJson(std::string_view text) {
 Status Membership::Restore(storage::Engine& engine, const storage::Tables& tables) {
   tables_ = tables;
   ASSIGN_OR_RETURN(storage::Snapshot snapshot, engine.OpenSnapshot());
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const Result<std::string_view> version = snapshot.Get(tables.cluster, kVersionKey);
   if (version.ok()) {
     version_ = std::string(*version);
@@ -62,13 +62,13 @@ Status Membership::Restore(storage::Engine& engine, const storage::Tables& table
 
 void Membership::Add(Member member, storage::Batch& batch) {
   batch.Put(tables_.members, RowKey(member.id), ToJson(member));
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   members_[member.id] = std::move(member);
 }
 
 void Membership::SetAttributes(MemberId id, std::string name, std::vector<std::string> client_urls,
                                storage::Batch& batch) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto it = members_.find(id);
   if (it == members_.end()) return;  // removed while its announcement was on the way
   it->second.name = std::move(name);
@@ -78,19 +78,19 @@ void Membership::SetAttributes(MemberId id, std::string name, std::vector<std::s
 
 void Membership::SetVersion(std::string version, storage::Batch& batch) {
   batch.Put(tables_.cluster, kVersionKey, version);
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   version_ = std::move(version);
 }
 
 std::vector<Member> Membership::List() const {
   std::vector<Member> out;
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   for (const auto& [id, member] : members_) out.push_back(member);
   return out;
 }
 
 std::string Membership::version() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return version_;
 }
 

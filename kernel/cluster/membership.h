@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
 #include "kernel/base/ids.h"
+#include "kernel/base/mutex.h"
 #include "kernel/base/status.h"
 #include "kernel/storage/batch.h"
 #include "kernel/storage/engine.h"
@@ -47,7 +47,7 @@ class Membership {
   const uint64_t cluster_id_;
   const MemberId self_;
   storage::Tables tables_{};
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::map<MemberId, Member> members_;
   std::string version_;
 };

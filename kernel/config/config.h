@@ -33,8 +33,9 @@ struct Url {
 
 // One module to load. `config` is a map, empty if the file has none; its schema is the plugin's business.
 struct ModuleSpec {
-  std::string kind;    // storage transport lease quota compactor authn authz service observer
+  std::string kind;    // storage transport lease quota compactor authn authz peer service observer
   std::string use;     // plugin name ("wiredtiger": storage-wiredtiger.so) or, with a slash, the path of a .so
+  std::string module;  // which module of that kind, if the plugin has several; empty: the only one, or named as `use`
   std::string sha256;  // 64 lower-case hex digits that the file must have, or empty
   ConfigNode config;
   std::string where;  // file:line:column of `use`; "default" if no file names it
@@ -47,7 +48,7 @@ struct Modules {
   bool from_file = false;  // false: the default set, storage wiredtiger and transport grpc; the kernel may fall back
   ModuleSpec storage;
   std::vector<ModuleSpec> transports;
-  ModuleSpec lease, quota, compactor, authz;
+  ModuleSpec lease, quota, compactor, authz, peer;
   std::vector<ModuleSpec> authn, services, observers;
 
   // Every module that is present, storage first.

@@ -22,6 +22,7 @@ constexpr Role kRoles[] = {
     {"compactor", "compactor", &Modules::compactor, nullptr},
     {"authn", "authn", nullptr, &Modules::authn},
     {"authz", "authz", &Modules::authz, nullptr},
+    {"peer", "peer", &Modules::peer, nullptr},
     {"services", "service", nullptr, &Modules::services},
     {"observers", "observer", nullptr, &Modules::observers},
 };
@@ -46,7 +47,7 @@ ModuleSpec ParseModule(const ConfigNode& node, const Role& role, Draft& draft) {
     draft.problems.push_back(at.ProblemHere(fmt::format("modules: {}: {}", role.key, text)));
   };
   if (!node.IsMap()) {
-    complain(node, fmt::format("expected a map with use, sha256 and config, found {}", node.Describe()));
+    complain(node, fmt::format("expected a map with use, module, sha256 and config, found {}", node.Describe()));
     return spec;
   }
   bool use_misspelt = false;
@@ -62,6 +63,11 @@ ModuleSpec ParseModule(const ConfigNode& node, const Role& role, Draft& draft) {
       if (child.IsScalar()) spec.sha256 = absl::AsciiStrToLower(child.scalar);
       if (!IsSha256(spec.sha256))
         complain(child, fmt::format("sha256: expected 64 hex digits, found {}", child.Describe()));
+    } else if (child.key == "module") {
+      if (child.IsScalar()) spec.module = child.scalar;
+      if (spec.module.empty()) {
+        complain(child, fmt::format("module: expected the name of a module in the plugin, found {}", child.Describe()));
+      }
     } else if (child.key == "config") {
       if (child.IsMap()) {
         spec.config = child;
@@ -69,7 +75,7 @@ ModuleSpec ParseModule(const ConfigNode& node, const Role& role, Draft& draft) {
         complain(child, fmt::format("config: expected a map, found {}", child.Describe()));
       }
     } else {
-      const std::string nearest = NearestName(child.key, {"use", "sha256", "config"});
+      const std::string nearest = NearestName(child.key, {"use", "module", "sha256", "config"});
       use_misspelt |= nearest == "use";
       draft.problems.push_back(
           child.ProblemAtKey(fmt::format("modules: {}: unknown key {}{}", role.key, ScalarNode(child.key).Describe(),

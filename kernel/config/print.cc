@@ -22,6 +22,7 @@ bool IsText(OptionType type) {
 
 void AppendModule(std::string& out, std::string_view indent, const ModuleSpec& spec) {
   out += fmt::format("{{ use: {}", YamlScalar(spec.use));
+  if (!spec.module.empty()) out += fmt::format(", module: {}", YamlScalar(spec.module));
   if (!spec.sha256.empty()) out += fmt::format(", sha256: \"{}\"", spec.sha256);
   if (!spec.config.children.empty()) out += fmt::format(", config: {}", spec.config.ToJson());
   out += fmt::format(" }}\n{}", indent);
@@ -79,6 +80,7 @@ std::string ToYaml(const Config& config) {
   AppendOne(out, "compactor", m.compactor);
   AppendList(out, "authn", m.authn);
   AppendOne(out, "authz", m.authz);
+  AppendOne(out, "peer", m.peer);
   AppendList(out, "services", m.services);
   AppendList(out, "observers", m.observers);
   return out;

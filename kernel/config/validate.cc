@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
 #include "kernel/base/units.h"
+#include "kernel/base/utf8.h"
 #include "kernel/config/sources.h"
 
 namespace tenon {
@@ -87,6 +88,15 @@ void CheckUrls(Draft& draft) {
 
   check_bind("listen-peer-urls", c.listen_peer_urls);
   check_bind("listen-client-urls", c.listen_client_urls);
+  check_bind("listen-client-http-urls", c.listen_client_http_urls);
+  check_bind("listen-metrics-urls", c.listen_metrics_urls);
+  for (const Url& url : c.listen_client_http_urls) {
+    const auto same = [&](const Url& other) { return other.Address() == url.Address(); };
+    if (std::none_of(c.listen_client_urls.begin(), c.listen_client_urls.end(), same)) continue;
+    draft.Complain("listen-client-http-urls",
+                   fmt::format("cannot bind both --listen-client-urls and --listen-client-http-urls on the same url {}",
+                               url.text));
+  }
   check_scheme("initial-advertise-peer-urls", c.initial_advertise_peer_urls);
   check_scheme("advertise-client-urls", c.advertise_client_urls);
   for (const std::string_view option : {"listen-peer-urls", "listen-client-urls", "initial-advertise-peer-urls"}) {
@@ -186,6 +196,11 @@ void CheckNumbers(Draft& draft) {
 
 void CheckWords(Draft& draft) {
   Config& c = draft.config;
+  if (!IsUtf8(c.name)) {
+    // It goes into messages and JSON, which are UTF-8; etcd starts with such a name and then fails to announce it.
+    draft.Complain("name", fmt::format("--name is not UTF-8 text: {}", ScalarNode(c.name).ToJson()));
+    c.name = "default";
+  }
   if (c.initial_cluster_state != "new" && c.initial_cluster_state != "existing") {
     draft.Complain("initial-cluster-state", fmt::format("unexpected clusterState \"{}\"", c.initial_cluster_state));
   }

@@ -62,6 +62,22 @@ class Histogram {
 
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
+// a="b",c="d": labels as the text format has them between the braces.
+std::string LabelText(const Labels& labels);
+
+// Where an owner of many series writes them during a scrape.
+class Samples {
+ public:
+  void Add(std::string_view label_text, uint64_t value);
+  void Add(std::string_view label_text, double value);
+
+ private:
+  friend class Registry;
+  Samples(std::string_view name, std::string& text) : name_(name), text_(text) {}
+  std::string_view name_;
+  std::string& text_;
+};
+
 // first, first*factor, ...: Go's prometheus.ExponentialBuckets.
 std::vector<double> ExponentialBuckets(double first, double factor, size_t count);
 
@@ -91,9 +107,14 @@ class Registry {
                              const Labels& labels = {});
   void RegisterCallbackCounter(const std::string& name, const std::string& help, std::function<double()> value,
                                const Labels& labels = {});
+  // A family whose cells are the owner's, for series that are too many or too hot for handles, or that come and go.
+  // `write` adds all of them, in an order of its own that stays the same; the rules are those of callbacks.
+  enum class Kind { kCounter, kGauge };
+  void RegisterSeries(Kind kind, const std::string& name, const std::string& help, std::function<void(Samples&)> write);
   void Forget(const std::string& callback_name);
 
-  // Prometheus text format 0.0.4, families in the order of their names. [any]
+  // Prometheus text format 0.0.4, families in the order of their names, as Go's client writes it. Computed values are
+  // asked for on this thread: a millisecond or two in all, so not on a thread that others wait for. [any]
   std::string Scrape() const;
 
  private:

@@ -81,13 +81,13 @@ Result<HashByRevision> HashForCompaction(Store& store, int64_t revision, int64_t
 }
 
 void CompactionHashes::Add(const HashByRevision& hash) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   hashes_.push_back(hash);
   if (hashes_.size() > kKept) hashes_.pop_front();
 }
 
 std::optional<HashByRevision> CompactionHashes::Find(int64_t revision) const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   for (const HashByRevision& hash : hashes_) {
     if (hash.revision == revision) return hash;
   }

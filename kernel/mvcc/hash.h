@@ -4,7 +4,7 @@
 #include <deque>
 #include <optional>
 
-#include "absl/synchronization/mutex.h"
+#include "kernel/base/mutex.h"
 #include "kernel/base/status.h"
 
 namespace tenon::mvcc {
@@ -36,7 +36,7 @@ class CompactionHashes {
 
  private:
   static constexpr size_t kKept = 10;  // as in etcd
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::deque<HashByRevision> hashes_;
 };
 

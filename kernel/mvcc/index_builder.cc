@@ -33,31 +33,32 @@ IndexBuilder::~IndexBuilder() {
   for (Entry* entry : entries_) KeyIndex::FreeEntry(entry);
 }
 
-KeyIndex::Entry* IndexBuilder::Advance(std::string_view key, Revision revision) {
+KeyIndex::Entry* IndexBuilder::Advance(std::string_view key, Revision revision, uint32_t digest) {
   bool made = false;
   Entry* entry = *entries_.lazy_emplace(key, [&](const auto& make) {
     made = true;
     make(KeyIndex::NewEntry(key));
   });
   if (made) {
-    KeyIndex::SetRevision(*entry, revision);
+    KeyIndex::SetRevision(*entry, revision, digest);
   } else {
-    KeyIndex::Advance(*entry, revision);
+    KeyIndex::Advance(*entry, revision, digest);
   }
   return entry;
 }
 
-void IndexBuilder::Put(std::string_view key, Revision revision, int64_t create, int64_t version, int64_t lease) {
+void IndexBuilder::Put(std::string_view key, Revision revision, int64_t create, int64_t version, int64_t lease,
+                       uint32_t digest) {
   CHECK_GT(create, 0);
-  Entry* entry = Advance(key, revision);
+  Entry* entry = Advance(key, revision, digest);
   entry->create_main = create;
   entry->version = version;
   entry->lease = lease;
 }
 
-void IndexBuilder::Tombstone(std::string_view key, Revision revision) {
+void IndexBuilder::Tombstone(std::string_view key, Revision revision, uint32_t digest) {
   if (const auto it = entries_.find(key); it != entries_.end() && (*it)->tombstone()) return;  // says nothing new
-  Entry* entry = Advance(key, revision);
+  Entry* entry = Advance(key, revision, digest);
   entry->create_main = entry->version = entry->lease = 0;
 }
 

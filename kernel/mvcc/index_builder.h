@@ -18,8 +18,9 @@ class IndexBuilder {
   IndexBuilder(const IndexBuilder&) = delete;
 
   // Rows ascending by revision.
-  void Put(std::string_view key, Revision revision, int64_t create, int64_t version, int64_t lease);
-  void Tombstone(std::string_view key, Revision revision);
+  void Put(std::string_view key, Revision revision, int64_t create, int64_t version, int64_t lease,
+           uint32_t digest = 0);
+  void Tombstone(std::string_view key, Revision revision, uint32_t digest = 0);
   // Hands everything to the index.
   void Finish();
 
@@ -40,7 +41,7 @@ class IndexBuilder {
     }
   };
   // The key's entry, which stands at `revision` now.
-  Entry* Advance(std::string_view key, Revision revision);
+  Entry* Advance(std::string_view key, Revision revision, uint32_t digest);
 
   KeyIndex& index_;
   absl::flat_hash_set<Entry*, Hash, Equal> entries_;

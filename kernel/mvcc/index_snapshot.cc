@@ -15,7 +15,7 @@
 namespace tenon::mvcc {
 namespace {
 
-constexpr std::string_view kFormat = "tenon-index/1";
+constexpr std::string_view kFormat = "tenon-index/2";
 constexpr std::string_view kSuffix = "index";
 constexpr size_t kKept = 2;  // the newer one may be ahead of what a crash leaves of the engine
 
@@ -29,6 +29,12 @@ void AppendFixed64(std::string& to, int64_t v) {
   to.append(bytes, 8);
 }
 
+void AppendDigest(std::string& to, uint32_t digest) {
+  uint8_t bytes[3];
+  KeyIndex::PackDigest(bytes, digest);
+  to.append(reinterpret_cast<const char*>(bytes), 3);
+}
+
 void AppendNumber(std::string& to, int64_t v) { AppendVarint(to, static_cast<uint64_t>(v)); }
 
 // Takes the numbers of an entry from the front of a frame; remembers that something was missing.
@@ -40,6 +46,12 @@ struct Taker {
     ok = ok && TakeVarint(rest, v);
     return static_cast<int64_t>(v);
   }
+  uint32_t Digest() {
+    const std::string_view bytes = Bytes(3);
+    if (!ok) return 0;
+    return static_cast<uint8_t>(bytes[0]) | uint32_t{static_cast<uint8_t>(bytes[1])} << 8 |
+           uint32_t{static_cast<uint8_t>(bytes[2])} << 16;
+  }
   std::string_view Bytes(int64_t n) {
     ok = ok && n >= 0 && static_cast<uint64_t>(n) <= rest.size();
     if (!ok) return {};
@@ -49,7 +61,8 @@ struct Taker {
   }
 };
 
-// One key: what it shares with the key before it in the frame, the rest of it, flags, and revisions as differences.
+// One key: what it shares with the key before it in the frame, the rest of it, flags, and revisions as differences,
+// each with its row's digest.
 void AppendItem(std::string& to, std::string_view before, std::string_view key, const KeyIndex::Image::Item& item,
                 const KeyIndex::Change* older) {
   const std::string_view head = key.substr(0, before.size());
@@ -60,6 +73,7 @@ void AppendItem(std::string& to, std::string_view before, std::string_view key, 
   AppendVarint(to, (item.tombstone ? kIsTombstone : 0) | (item.older > 0 ? kHasOlder : 0));
   AppendNumber(to, item.mod.main);
   AppendNumber(to, item.mod.sub);
+  AppendDigest(to, item.digest);
   if (!item.tombstone) {
     AppendNumber(to, item.mod.main - item.create);
     AppendNumber(to, item.version);
@@ -71,6 +85,7 @@ void AppendItem(std::string& to, std::string_view before, std::string_view key, 
   for (uint32_t i = 0; i < item.older; i++) {
     AppendNumber(to, older[i].main - main);
     AppendVarint(to, uint64_t{older[i].sub} << 1 | older[i].tombstone);
+    AppendDigest(to, KeyIndex::Digest(older[i].digest));
     main = older[i].main;
   }
 }
@@ -148,16 +163,16 @@ Status IndexSnapshot::Write() {
   RETURN_IF_ERROR(WriteEntries(revision, frames, keys));
   RETURN_IF_ERROR(view.Check());  // ended by a compaction: the file would have holes
 
-  // Only now: a compaction that began meanwhile has already taken changes out of what we read.
-  const int64_t compact = StoreCompactRevision();
+  // Only now: a removal that began meanwhile has already taken changes out of what we read.
+  const int64_t removal = store_->removal_revision();
   frame.assign(1, kTrailer);
   AppendVarint(frame, keys);
-  AppendNumber(frame, compact);
+  AppendNumber(frame, removal);
   RETURN_IF_ERROR(frames.Write(frame));
   RETURN_IF_ERROR(file->Commit(static_cast<uint64_t>(revision)));
   RETURN_IF_ERROR(snapshot::KeepNewest(disk_, directory_, kSuffix, kKept));
   revision_ = revision;
-  compact_ = compact;
+  compact_ = StoreCompactRevision();
   LOG_INFO("wrote the index snapshot", {"revision", revision}, {"keys", keys},
            {"took", FormatDurationNs(static_cast<int64_t>(clock_.MonoNs() - written_ns_))});
   return Ok();
@@ -234,7 +249,8 @@ Result<int64_t> IndexSnapshot::Load(Store& store, int64_t scheduled_compact, int
   ASSIGN_OR_RETURN(const int64_t engine_revision, EngineRevision());
   for (; !revisions.empty(); revisions.pop_back()) {
     const auto revision = static_cast<int64_t>(revisions.back());
-    if (revision > engine_revision || revision < std::max(scheduled_compact, finished_compact)) {
+    const bool stale = revision < std::max(scheduled_compact, finished_compact);
+    if (revision > engine_revision || (stale && !options_.mutant_accepts_stale)) {
       LOG_INFO("the index snapshot does not fit the engine", {"revision", revision},
                {"engine-revision", engine_revision},
                {"compact-revision", std::max(scheduled_compact, finished_compact)});
@@ -279,11 +295,13 @@ Status IndexSnapshot::LoadFile(File& file, int64_t revision, int64_t finished_co
     Taker t{frame.substr(1)};
     if (frame[0] == kTrailer) {
       const auto count = static_cast<uint64_t>(t.Number());
-      compact_ = t.Number();
+      const int64_t removal = t.Number();
+      compact_ = removal;
       if (!t.ok || count != keys) return frames.Damaged("its trailer does not match what came before");
-      if (compact_ > std::max<int64_t>(finished_compact, 0)) {
+      if (removal > std::max<int64_t>(finished_compact, 0) && !options_.mutant_accepts_stale) {
         return absl::FailedPreconditionError(fmt::format(
-            "a compaction at {} had begun when it was written, which the engine has not finished", compact_));
+            "a compaction at {} had begun to remove rows when it was written, and the engine has not finished it",
+            removal));
       }
       ASSIGN_OR_RETURN(frame, frames.Next());
       return frame.empty() ? Ok() : frames.Damaged("something follows its trailer");
@@ -298,6 +316,7 @@ Status IndexSnapshot::LoadFile(File& file, int64_t revision, int64_t finished_co
       key += t.Bytes(rest);
       const auto flags = static_cast<uint64_t>(t.Number());
       const int64_t main = t.Number(), sub = t.Number();
+      const uint32_t digest = t.Digest();
       int64_t create = 0, version = 0, lease = 0;
       if (!(flags & kIsTombstone)) {
         create = main - t.Number();
@@ -308,18 +327,20 @@ Status IndexSnapshot::LoadFile(File& file, int64_t revision, int64_t finished_co
       if (flags & kHasOlder) {
         const int64_t n = t.Number();
         int64_t at = 0;
-        if (n < 0 || static_cast<uint64_t>(n) > t.rest.size()) t.ok = false;  // each takes two bytes at least
+        if (n < 0 || static_cast<uint64_t>(n) > t.rest.size()) t.ok = false;  // each takes five bytes at least
         for (int64_t i = 0; t.ok && i < n; i++) {
           at += t.Number();
           const auto packed = static_cast<uint64_t>(t.Number());
-          older.push_back({at, static_cast<uint32_t>(packed >> 1), (packed & 1) != 0});
+          KeyIndex::Change& change =
+              older.emplace_back(KeyIndex::Change{at, static_cast<uint32_t>(packed >> 1), (packed & 1) != 0, {}});
+          KeyIndex::PackDigest(change.digest, t.Digest());
         }
       }
       const bool alive = !(flags & kIsTombstone);
       if (!t.ok || key.empty() || key <= last || main <= 0 || main > revision || (alive && create <= 0)) {
         return frames.Damaged("an entry is wrong");
       }
-      index.AppendSorted(key, {main, sub}, create, version, lease, older);
+      index.AppendSorted(key, {main, sub}, create, version, lease, older, digest);
       last = key;
       keys++;
     }

@@ -6,8 +6,10 @@
 //   - R <= the engine's revision, and the engine's last row of R is the one that the file was written over;
 //   - R >= the last compact revision that the engine knows of. Rows behind R are scanned, and a compaction behind R
 //     may have removed a key's tombstone there: the key would live again;
-//   - the compact revision at the time of writing <= the last one that the engine has finished. Else the engine may
-//     still hold rows that the file knows nothing of, and nobody would ever remove them.
+//   - the compaction that had begun to remove rows at the time of writing is one that the engine has finished. Else the
+//     engine may still hold rows that the file knows nothing of, and nobody would ever remove them.
+// So that a crash in the middle of a compaction finds a usable one too, it is written between the moment that
+// Compact(C) is published and the removal of its first row: WriteIfDue, called by the applier's before_removal.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -29,6 +31,8 @@ class IndexSnapshot {
     uint64_t min_changes = 200'000;
     // Between two files that only a compaction made necessary.
     uint64_t compaction_interval_ns = 60'000'000'000;
+    // A planted bug, for tests/sim: a file from before a compaction is used as if nothing had happened since.
+    bool mutant_accepts_stale = false;
   };
   IndexSnapshot(Disk& disk, std::string directory, Clock& clock, Options options)
       : disk_(disk), directory_(std::move(directory)), clock_(clock), options_(options) {}

@@ -41,16 +41,19 @@ void KeyIndex::FreeEntry(Entry* entry) {
   std::free(entry);
 }
 
-void KeyIndex::SetRevision(Entry& entry, Revision revision) {
+void KeyIndex::SetRevision(Entry& entry, Revision revision, uint32_t digest) {
+  static_assert(sizeof(Entry) == 64 && sizeof(Change) == 16, "the digest must cost no memory");
+  PackDigest(entry.digest, digest);
   entry.mod_main = revision.main;
   entry.mod_sub = static_cast<uint32_t>(revision.sub);
 }
 
-void KeyIndex::Advance(Entry& entry, Revision revision) {
+void KeyIndex::Advance(Entry& entry, Revision revision, uint32_t digest) {
   CHECK_LT(entry.mod(), revision);
   if (entry.older == nullptr) entry.older = new std::vector<Change>;
-  entry.older->push_back({entry.mod_main, entry.mod_sub, entry.tombstone()});
-  SetRevision(entry, revision);
+  entry.older->push_back(
+      {entry.mod_main, entry.mod_sub, entry.tombstone(), {entry.digest[0], entry.digest[1], entry.digest[2]}});
+  SetRevision(entry, revision, digest);
 }
 
 KeyIndex::Entry* KeyIndex::Find(std::string_view key) const {
@@ -59,16 +62,16 @@ KeyIndex::Entry* KeyIndex::Find(std::string_view key) const {
 }
 
 void KeyIndex::Put(Entry* entry, std::string_view key, Revision revision, int64_t create, int64_t version,
-                   int64_t lease, Block record) {
+                   int64_t lease, Block record, uint32_t digest) {
   CHECK_GT(create, 0);
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (entry == nullptr) {
     entry = NewEntry(key);
     entries_.insert(entry);
     size_.fetch_add(1, std::memory_order_relaxed);
-    SetRevision(*entry, revision);
+    SetRevision(*entry, revision, digest);
   } else {
-    Advance(*entry, revision);
+    Advance(*entry, revision, digest);
   }
   entry->create_main = create;
   entry->version = version;
@@ -76,25 +79,25 @@ void KeyIndex::Put(Entry* entry, std::string_view key, Revision revision, int64_
   SetRecord(*entry, std::move(record));
 }
 
-void KeyIndex::Tombstone(Entry* entry, Revision revision) {
+void KeyIndex::Tombstone(Entry* entry, Revision revision, uint32_t digest) {
   CHECK(!entry->tombstone());
-  absl::MutexLock lock(&mutex_);
-  Advance(*entry, revision);
+  MutexLock lock(&mutex_);
+  Advance(*entry, revision, digest);
   entry->create_main = entry->version = entry->lease = 0;
   DropRecord(*entry);
 }
 
-void KeyIndex::AddTombstone(std::string_view key, Revision revision) {
+void KeyIndex::AddTombstone(std::string_view key, Revision revision, uint32_t digest) {
   Entry* entry = NewEntry(key);
-  SetRevision(*entry, revision);
-  absl::MutexLock lock(&mutex_);
+  SetRevision(*entry, revision, digest);
+  MutexLock lock(&mutex_);
   entries_.insert(entry);
   size_.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::optional<std::string> KeyIndex::Compact(std::string_view from, int64_t compact, std::vector<RemovedRow>& removed) {
   const size_t enough = removed.size() + kStep;
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   auto it = entries_.lower_bound(from);
   for (int n = 0; n < kStep && it != entries_.end() && removed.size() < enough; n++) {
     Entry& entry = **it;
@@ -111,7 +114,7 @@ std::optional<std::string> KeyIndex::Compact(std::string_view from, int64_t comp
       // A key that was changed very often takes several slices, oldest rows first.
       const bool too_many = keep - older.begin() > kStep;
       if (too_many) keep = older.begin() + kStep;
-      for (auto c = older.begin(); c != keep; ++c) removed.push_back({c->revision(), c->tombstone});
+      for (auto c = older.begin(); c != keep; ++c) removed.push_back({c->revision(), c->tombstone, Digest(c->digest)});
       older.erase(older.begin(), keep);
       if (older.empty()) {
         delete entry.older;
@@ -123,7 +126,7 @@ std::optional<std::string> KeyIndex::Compact(std::string_view from, int64_t comp
     }
     if (entry.tombstone() && entry.mod_main < compact) {
       CHECK(entry.older == nullptr);
-      removed.push_back({entry.mod(), true});
+      removed.push_back({entry.mod(), true, Digest(entry.digest)});
       it = entries_.erase(it);
       size_.fetch_sub(1, std::memory_order_relaxed);
       unlinked_.push_back(&entry);
@@ -197,13 +200,13 @@ std::optional<std::string> KeyIndex::Read(std::string_view from, int64_t at, Ima
   auto it = entries_.lower_bound(from);
   for (int n = 0; n < kStep && it != entries_.end(); n++, ++it) {
     const Entry& e = **it;
-    Image::Item item{e.key_size, 0, e.mod(), e.tombstone(), true, e.create_main, e.version, e.lease};
+    Image::Item item{e.key_size, 0, e.mod(), e.tombstone(), true, e.create_main, e.version, e.lease, Digest(e.digest)};
     size_t older = e.older == nullptr ? 0 : e.older->size();
     if (e.mod_main > at) {
       while (older > 0 && (*e.older)[older - 1].main > at) older--;
       if (older == 0) continue;  // made after `at`
       const Change& last = (*e.older)[--older];
-      item = {e.key_size, 0, last.revision(), last.tombstone, last.tombstone, 0, 0, 0};
+      item = {e.key_size, 0, last.revision(), last.tombstone, last.tombstone, 0, 0, 0, Digest(last.digest)};
     }
     item.older = static_cast<uint32_t>(older);
     if (older > 0)
@@ -216,7 +219,7 @@ std::optional<std::string> KeyIndex::Read(std::string_view from, int64_t at, Ima
 }
 
 void KeyIndex::Fill(std::vector<Hit>& hits, size_t from, size_t n) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   for (size_t i = from; i < from + n; i++) {
     Hit& hit = hits[i];
     if (!hit.newest || !hit.record || hit.entry->record || hit.entry->mod() != hit.revision) continue;
@@ -263,9 +266,9 @@ void KeyIndex::ForEach(const std::function<void(const Entry&)>& fn) const {
 }
 
 void KeyIndex::AppendSorted(std::string_view key, Revision mod, int64_t create, int64_t version, int64_t lease,
-                            std::vector<Change> older) {
+                            std::vector<Change> older, uint32_t digest) {
   Entry* entry = NewEntry(key);
-  SetRevision(*entry, mod);
+  SetRevision(*entry, mod, digest);
   entry->create_main = create;
   entry->version = version;
   entry->lease = lease;

@@ -21,8 +21,8 @@
 #include <vector>
 
 #include "absl/container/btree_set.h"
-#include "absl/synchronization/mutex.h"
 #include "kernel/base/block.h"
+#include "kernel/base/mutex.h"
 #include "kernel/mvcc/revision.h"
 
 namespace tenon::mvcc {
@@ -32,11 +32,22 @@ class KeyIndex {
   static constexpr int kStep = 1000;  // keys per holding of the lock
   static constexpr int64_t kNewest = std::numeric_limits<int64_t>::max();
 
+  // A row's digest in three bytes that alignment leaves over.
+  static void PackDigest(uint8_t (&to)[3], uint32_t digest) {
+    to[0] = static_cast<uint8_t>(digest);
+    to[1] = static_cast<uint8_t>(digest >> 8);
+    to[2] = static_cast<uint8_t>(digest >> 16);
+  }
+  static uint32_t Digest(const uint8_t (&from)[3]) {
+    return uint32_t{from[0]} | uint32_t{from[1]} << 8 | uint32_t{from[2]} << 16;
+  }
+
   // A former revision of a key.
   struct Change {
     int64_t main;
     uint32_t sub;
     bool tombstone;
+    uint8_t digest[3];  // of the row: row_sum.h
     Revision revision() const { return {main, sub}; }
   };
 
@@ -51,6 +62,7 @@ class KeyIndex {
     uint32_t key_size;
     uint32_t cache_slot;  // position in the clock, if cached
     std::atomic<bool> referenced;
+    uint8_t digest[3];  // of the newest row: row_sum.h
 
     std::string_view key() const { return {reinterpret_cast<const char*>(this + 1), key_size}; }
     Revision mod() const { return {mod_main, mod_sub}; }
@@ -75,15 +87,16 @@ class KeyIndex {
   Entry* Find(std::string_view key) const;
   // The key's newest row is `revision` now. `record` is what the row holds (empty: do not cache).
   void Put(Entry* entry_or_null, std::string_view key, Revision revision, int64_t create, int64_t version,
-           int64_t lease, Block record);
-  void Tombstone(Entry* entry, Revision revision);
+           int64_t lease, Block record, uint32_t digest = 0);
+  void Tombstone(Entry* entry, Revision revision, uint32_t digest = 0);
   // A key of which nothing but a tombstone is left; only found when the table is scanned.
-  void AddTombstone(std::string_view key, Revision revision);
+  void AddTombstone(std::string_view key, Revision revision, uint32_t digest = 0);
   // Removes what no one at a revision >= `compact` can see, for up to kStep keys and about as many rows from `from` on
   // (inclusive; empty: the first). Appends the rows that go. Returns the key to go on from, nothing at the end.
   struct RemovedRow {
     Revision revision;
     bool tombstone;
+    uint32_t digest;
   };
   std::optional<std::string> Compact(std::string_view from, int64_t compact, std::vector<RemovedRow>& removed);
   // Frees the entries that Compact unlinked: no reader holds one any more.
@@ -110,6 +123,7 @@ class KeyIndex {
       bool tombstone;
       bool known;  // else create, version and lease are in the engine's row `mod`
       int64_t create, version, lease;
+      uint32_t digest;
     };
     std::vector<Item> items;
     std::string keys;           // one behind the other
@@ -128,7 +142,7 @@ class KeyIndex {
   void ForEach(const std::function<void(const Entry&)>& fn) const;
   // Adds an entry behind all others (keys ascending), as a snapshot holds them.
   void AppendSorted(std::string_view key, Revision mod, int64_t create, int64_t version, int64_t lease,
-                    std::vector<Change> older);
+                    std::vector<Change> older, uint32_t digest);
   void Clear();
 
  private:
@@ -141,15 +155,15 @@ class KeyIndex {
   };
   static Entry* NewEntry(std::string_view key);
   static void FreeEntry(Entry* entry);
-  static void SetRevision(Entry& entry, Revision revision);
-  static void Advance(Entry& entry, Revision revision);  // what it was becomes its newest older change
+  static void SetRevision(Entry& entry, Revision revision, uint32_t digest);
+  static void Advance(Entry& entry, Revision revision, uint32_t digest);  // what it was becomes its newest older change
   void AppendEntry(Entry* entry);
   static bool At(Entry& entry, int64_t at, Hit& hit);
   void SetRecord(Entry& entry, Block record);
   void DropRecord(Entry& entry);
   void Evict();
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   absl::btree_set<Entry*, Less> entries_;
   std::atomic<size_t> size_{0};
   std::vector<Entry*> unlinked_;  // by Compact, not yet freed [writer]

@@ -7,7 +7,8 @@
 
 namespace tenon::mvcc {
 
-ReadView::ReadView(Store& store) : store_(&store), base_(Newest(store)), revision_(base_.revision()) {}
+ReadView::ReadView(Store& store)
+    : store_(&store), base_(Newest(store)), revision_(base_.revision()), tally_(store.counts()) {}
 
 Views::Handle ReadView::Newest(Store& store) {
   for (;;) {  // a second turn only if a compaction was published since we looked
@@ -18,6 +19,7 @@ Views::Handle ReadView::Newest(Store& store) {
 
 Status ReadView::Find(std::string_view key, std::string_view end, bool single, const RangeOptions& options,
                       RangeHits& out) {
+  tally_.ranges++;
   if (options.revision > revision_) return errors::FutureRevision();
   const int64_t at = options.revision <= 0 ? revision_ : options.revision;
   historic_.reset();

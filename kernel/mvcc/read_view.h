@@ -37,6 +37,7 @@ class ReadView : public Reader {
   Store* store_;
   Views::Handle base_;
   int64_t revision_;
+  Tally tally_;
   std::optional<Views::Handle> historic_;  // at the older revision that was asked for last
 };
 

@@ -27,6 +27,18 @@ Result<int64_t> ReadMetaRevision(storage::Snapshot& snapshot, uint32_t table, st
   return revision.main;
 }
 
+Result<std::optional<RowSum>> ReadRowSum(storage::Snapshot& snapshot, uint32_t table) {
+  const Result<std::string_view> row = snapshot.Get(table, storage::meta::kRowSum);
+  if (absl::IsNotFound(row.status())) return std::nullopt;
+  RETURN_IF_ERROR(row);
+  RowSum sum;
+  if (!RowSum::Parse(*row, sum)) {
+    return absl::DataLossError(
+        fmt::format("store: meta row {} has {} bytes, not 16", storage::meta::kRowSum, row->size()));
+  }
+  return sum;
+}
+
 }  // namespace
 
 Store::Store(storage::Engine& engine, const storage::Tables& tables, Clock& clock, Options options)
@@ -41,17 +53,28 @@ Result<std::unique_ptr<Store>> Store::Open(storage::Engine& engine, const storag
 
 Status Store::Restore(IndexSnapshot* index_snapshot) {
   int64_t scheduled, finished;
+  std::optional<RowSum> stored;
   {
     ASSIGN_OR_RETURN(storage::Snapshot snapshot, engine_.OpenSnapshot());
     ASSIGN_OR_RETURN(scheduled, ReadMetaRevision(snapshot, tables_.meta, storage::meta::kScheduledCompact));
     ASSIGN_OR_RETURN(finished, ReadMetaRevision(snapshot, tables_.meta, storage::meta::kFinishedCompact));
+    ASSIGN_OR_RETURN(stored, ReadRowSum(snapshot, tables_.meta));
   }
   int64_t loaded = 0;
   if (index_snapshot != nullptr) {
     ASSIGN_OR_RETURN(loaded, index_snapshot->Load(*this, scheduled, finished));
   }
+  if (loaded > 0 && !stored) {  // rows from before there was a sum: only a scan can make one
+    index_.Clear();
+    loaded = 0;
+  }
   current_ = std::max<int64_t>(loaded, 1);
-  RETURN_IF_ERROR(loaded > 0 ? Scan({loaded + 1, 0}) : ScanAll());
+  if (loaded > 0) {
+    RETURN_IF_ERROR(Scan({loaded + 1, 0}));
+    row_sum_ = sealed_ = *stored;
+  } else {
+    RETURN_IF_ERROR(ScanAll(stored));
+  }
   LOG_INFO("restored the key index", {"keys", index_.keys()}, {"index-snapshot-revision", loaded},
            {"rows-scanned", rows_written()});
   if (loaded > 0 && finished > 0) {
@@ -73,7 +96,9 @@ Status Store::Restore(IndexSnapshot* index_snapshot) {
     views_.SetCompactRevision(compacted);
   }
   finished_compact_ = finished;
+  removal_.store(std::max<int64_t>(finished, 0), std::memory_order_release);
   if (scheduled > finished) {
+    index_knows_more_ = loaded > 0;
     LOG_INFO("resume scheduled compaction", {"scheduled-compact-revision", scheduled});
     compact_cursor_ = "";
   }
@@ -103,7 +128,7 @@ Status Store::ForEachRow(Revision from, Fn fn) {
           return absl::DataLossError(fmt::format("store: row {} of the table key is damaged",
                                                  absl::BytesToHexString(ToAbsl(storage::View(rows[i].key)))));
         }
-        fn(revision, tombstone, kv);
+        fn(revision, tombstone, kv, RowDigest(storage::View(rows[i].val)));
         current_ = revision.main;
       }
       CountRows(n);
@@ -116,27 +141,37 @@ Status Store::ForEachRow(Revision from, Fn fn) {
   return Ok();
 }
 
-Status Store::ScanAll() {
+Status Store::ScanAll(const std::optional<RowSum>& stored) {
   IndexBuilder builder(index_);
-  RETURN_IF_ERROR(ForEachRow({}, [&](Revision revision, bool tombstone, const KeyValue& kv) {
+  RETURN_IF_ERROR(ForEachRow({}, [&](Revision revision, bool tombstone, const KeyValue& kv, uint32_t digest) {
+    row_sum_.Add(revision, tombstone, digest);
     // A tombstone without a put before it: the put was compacted away, the tombstone at the compact revision itself
     // stays.
-    if (tombstone) return builder.Tombstone(kv.key, revision);
-    builder.Put(kv.key, revision, kv.create_revision, kv.version, kv.lease);
+    if (tombstone) return builder.Tombstone(kv.key, revision, digest);
+    builder.Put(kv.key, revision, kv.create_revision, kv.version, kv.lease, digest);
   }));
+  if (stored && *stored != row_sum_) {
+    return absl::DataLossError(fmt::format(
+        "store: the engine's table key has {} rows with the checksum {:016x}, but {} rows with {:016x} were written: "
+        "the "
+        "engine lost or changed some. Do not use this data-dir any more: restore a backup into an empty one, or let a "
+        "member with an empty data-dir take this one's place; keep this one for whoever looks for the cause",
+        row_sum_.rows, row_sum_.sum, stored->rows, stored->sum));
+  }
+  if (stored) sealed_ = *stored;
   builder.Finish();
   return Ok();
 }
 
 Status Store::Scan(Revision from) {
-  return ForEachRow(from, [&](Revision revision, bool tombstone, const KeyValue& kv) {
+  return ForEachRow(from, [&](Revision revision, bool tombstone, const KeyValue& kv, uint32_t digest) {
     KeyIndex::Entry* entry = index_.Find(kv.key);
     if (!tombstone) {
-      index_.Put(entry, kv.key, revision, kv.create_revision, kv.version, kv.lease, {});
+      index_.Put(entry, kv.key, revision, kv.create_revision, kv.version, kv.lease, {}, digest);
     } else if (entry == nullptr) {
-      index_.AddTombstone(kv.key, revision);
+      index_.AddTombstone(kv.key, revision, digest);
     } else if (!entry->tombstone()) {
-      index_.Tombstone(entry, revision);
+      index_.Tombstone(entry, revision, digest);
     }
   });
 }
@@ -149,16 +184,23 @@ bool Store::TryCachedAt(std::string_view key, int64_t revision, std::optional<Ke
   // No view is registered here. Had anything that `revision` sees been removed before we looked, then the compact
   // revision was raised before that: "not found" would mean nothing.
   if (views_.compact_revision() > revision) return false;
-  if (!exists) {
+  if (exists && !found.record) return false;
+  counts_.ranges.fetch_add(1, std::memory_order_relaxed);
+  if (exists) {
+    hit = std::move(found);
+  } else {
     hit.reset();
-    return true;
   }
-  if (!found.record) return false;
-  hit = std::move(found);
   return true;
 }
 
 WriteTxn Store::Write(storage::Batch& batch) { return WriteTxn(*this, batch); }
+
+void Store::Seal(storage::Batch& batch) {
+  if (row_sum_ == sealed_) return;
+  sealed_ = row_sum_;
+  batch.Put(tables_.meta, storage::meta::kRowSum, row_sum_.Encode());
+}
 
 void Store::Publish() {
   pending_.clear();
@@ -192,22 +234,47 @@ Status Store::Compact(int64_t revision, storage::Batch& batch) {
   return Ok();
 }
 
-Store::Step Store::CompactStep(storage::Batch& batch) {
+Result<Store::Step> Store::CompactStep(storage::Batch& batch) {
   if (!compact_cursor_) return Step::kNothing;
   const int64_t revision = views_.compact_revision();
   if (!views_.NoneBelow(revision)) return Step::kWait;
+  removal_.store(revision, std::memory_order_release);  // before the index loses anything
   std::vector<KeyIndex::RemovedRow> removed;
   const std::string from = std::move(*compact_cursor_);
   compact_cursor_ = index_.Compact(from, revision, removed);
   // A reader that was ended may not have noticed yet, and still holds entries.
   if (!views_.AnyBelow(revision)) index_.FreeRemoved();
+  if (index_knows_more_) RETURN_IF_ERROR(KeepThere(removed));
   for (const KeyIndex::RemovedRow& row : removed) {
+    row_sum_.Remove(row.revision, row.tombstone, row.digest);
     batch.Delete(tables_.key, RevisionKey(row.revision, row.tombstone).view());
   }
   if (compact_cursor_) return Step::kMore;
   batch.Put(tables_.meta, storage::meta::kFinishedCompact, RevisionKey({revision, 0}).view());
   finished_compact_ = revision;
+  index_knows_more_ = false;
   return Step::kFinished;
+}
+
+Status Store::KeepThere(std::vector<KeyIndex::RemovedRow>& rows) {
+  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.revision < b.revision; });
+  std::vector<RevisionKey> names;
+  std::vector<tenon_slice> keys;
+  for (const KeyIndex::RemovedRow& row : rows) names.emplace_back(row.revision, row.tombstone);
+  for (const RevisionKey& name : names) keys.push_back(storage::Slice(name.view()));
+  std::vector<tenon_slice> values(keys.size());
+  ASSIGN_OR_RETURN(storage::Snapshot snapshot, engine_.OpenSnapshot());
+  size_t kept = 0;
+  for (size_t done = 0; done < keys.size();) {
+    const std::span<const tenon_slice> rest = std::span(keys).subspan(done);
+    ASSIGN_OR_RETURN(const size_t got, snapshot.MultiGet(tables_.key, rest, 4 << 20, values.data()));
+    for (size_t i = 0; i < got; i++) {
+      if (values[i].p != nullptr) rows[kept++] = rows[done + i];
+    }
+    done += got;
+  }
+  rows.resize(kept);
+  return Ok();
 }
 
 // ---- WriteTxn ----
@@ -221,6 +288,7 @@ Result<int64_t> WriteTxn::Resolve(int64_t asked) const {
 }
 
 Status WriteTxn::Range(std::string_view key, std::string_view end, const RangeOptions& options, RangeHits& out) {
+  tally_.ranges++;
   ASSIGN_OR_RETURN(const int64_t at, Resolve(options.revision));
   out.count =
       store_.index_.Range(key, end, at, options.limit, options.count_all, options.count_only ? nullptr : &out.hits);
@@ -228,6 +296,7 @@ Status WriteTxn::Range(std::string_view key, std::string_view end, const RangeOp
 }
 
 Status WriteTxn::Single(std::string_view key, const RangeOptions& options, RangeHits& out) {
+  tally_.ranges++;
   ASSIGN_OR_RETURN(const int64_t at, Resolve(options.revision));
   KeyIndex::Hit hit;
   out.count = store_.index_.Get(key, at, hit);
@@ -244,6 +313,8 @@ Status WriteTxn::Load(const RangeOptions& options, RangeHits& out) {
 }
 
 void WriteTxn::Put(std::string_view key, std::string_view value, int64_t lease) {
+  tally_.puts++;
+  tally_.put_bytes += key.size() + value.size();
   KeyIndex::Entry* entry = store_.index_.Find(key);
   const bool alive = entry != nullptr && !entry->tombstone();
   const Revision revision = Next();
@@ -257,7 +328,9 @@ void WriteTxn::Put(std::string_view key, std::string_view value, int64_t lease) 
   Block record = EncodeBlock(kv);
   store_.pending_.emplace_back(revision, record);
   batch_.Put(store_.tables_.key, RevisionKey(revision).view(), record);
-  store_.index_.Put(entry, key, revision, kv.create_revision, kv.version, lease, std::move(record));
+  const uint32_t digest = RowDigest(record.view());
+  store_.row_sum_.Add(revision, false, digest);
+  store_.index_.Put(entry, key, revision, kv.create_revision, kv.version, lease, std::move(record), digest);
 }
 
 void WriteTxn::Delete(KeyIndex::Entry* entry) {
@@ -265,11 +338,14 @@ void WriteTxn::Delete(KeyIndex::Entry* entry) {
   KeyValue kv;
   kv.key = entry->key();
   Block record = EncodeBlock(kv);
+  const uint32_t digest = RowDigest(record.view());
+  store_.row_sum_.Add(revision, true, digest);
   batch_.Put(store_.tables_.key, RevisionKey(revision, true).view(), std::move(record));
-  store_.index_.Tombstone(entry, revision);
+  store_.index_.Tombstone(entry, revision, digest);
 }
 
 int64_t WriteTxn::DeleteRange(std::string_view key, std::string_view end) {
+  tally_.deletes++;
   std::vector<KeyIndex::Hit> hits;
   store_.index_.Range(key, end, KeyIndex::kNewest, 0, true, &hits);
   for (const KeyIndex::Hit& hit : hits) Delete(hit.entry);
@@ -277,6 +353,7 @@ int64_t WriteTxn::DeleteRange(std::string_view key, std::string_view end) {
 }
 
 int64_t WriteTxn::DeleteSingle(std::string_view key) {
+  tally_.deletes++;
   KeyIndex::Entry* entry = store_.index_.Find(key);
   if (entry == nullptr || entry->tombstone()) return 0;
   Delete(entry);

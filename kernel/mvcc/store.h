@@ -12,10 +12,12 @@
 #include <vector>
 
 #include "kernel/base/status.h"
+#include "kernel/mvcc/counts.h"
 #include "kernel/mvcc/hash.h"
 #include "kernel/mvcc/key_index.h"
 #include "kernel/mvcc/key_value.h"
 #include "kernel/mvcc/reader.h"
+#include "kernel/mvcc/row_sum.h"
 #include "kernel/mvcc/views.h"
 #include "kernel/ports/clock.h"
 #include "kernel/storage/batch.h"
@@ -47,6 +49,7 @@ class Store {
   size_t keys() const { return index_.keys(); }
   // That went into the index since the start, the start's scan included: what an index snapshot does not know yet.
   uint64_t rows_written() const { return rows_written_.load(std::memory_order_relaxed); }
+  const Counts& counts() const { return counts_; }
   // A view of the newest published state.
   ReadView View();
   // One key at the newest published revision, if that takes no engine read: false means "ask a ReadView". `hit` is
@@ -61,23 +64,31 @@ class Store {
   // ---- [apply] ----
   WriteTxn Write(storage::Batch& batch);
   int64_t WriterRevision() const { return current_; }  // with what the turn has changed so far
+  // Adds to the turn's batch what the table `key` holds with it. Before the engine takes it.
+  void Seal(storage::Batch& batch);
   // The turn's batch is in the engine: everyone may see it.
   void Publish();
   // Compacted, FutureRevision; else history below `revision` is gone for readers, and CompactStep has work.
   Status Compact(int64_t revision, storage::Batch& batch);
 
-  // One slice of removing rows, at most KeyIndex::kStep keys; the applier hands the batch to the engine afterwards.
+  // One slice of removing rows, at most KeyIndex::kStep keys; the applier seals the batch and hands it to the engine
+  // afterwards. An error means that the engine failed.
   enum class Step {
     kNothing,  // no compaction is scheduled
     kWait,     // somebody still reads what would go: ask again later
     kMore,
     kFinished,  // of revision finished_compact()
   };
-  Step CompactStep(storage::Batch& batch);
+  Result<Step> CompactStep(storage::Batch& batch);
   int64_t finished_compact() const { return finished_compact_; }
   int64_t scheduled_compact() const { return compact_; }  // -1: never
 
+  const RowSum& row_sum() const { return row_sum_; }  // with what the turn has changed so far
+
   // ---- for readers of this folder ----
+  Counts& counts() { return counts_; }
+  // The greatest revision for which rows began to be removed; 0: none. [any]
+  int64_t removal_revision() const { return removal_.load(std::memory_order_acquire); }
   KeyIndex& index() { return index_; }
   CompactionHashes& compaction_hashes() { return compaction_hashes_; }
   Views& views() { return views_; }
@@ -89,11 +100,13 @@ class Store {
   Store(storage::Engine& engine, const storage::Tables& tables, Clock& clock, Options options);
   Status Restore(IndexSnapshot* index_snapshot);
   Status Scan(Revision from);
-  Status ScanAll();
-  // Calls fn(revision, tombstone, KeyValue) for each row from `from` on, in order.
+  Status ScanAll(const std::optional<RowSum>& stored);
+  // Calls fn(revision, tombstone, KeyValue, digest) for each row from `from` on, in order.
   template <class Fn>
   Status ForEachRow(Revision from, Fn fn);
   void CountRows(uint64_t n) { rows_written_.store(rows_written() + n, std::memory_order_relaxed); }
+  // Leaves out the rows that the engine has not.
+  Status KeepThere(std::vector<KeyIndex::RemovedRow>& rows);
   // A row for the apply thread: of this turn, or from the engine.
   Result<Block> ReadForApply(Revision revision);
 
@@ -102,6 +115,7 @@ class Store {
   KeyIndex index_;
   Views views_;
   CompactionHashes compaction_hashes_;
+  Counts counts_;
 
   std::atomic<int64_t> published_{1};                // etcd starts at revision 1: the first write makes 2
   std::atomic<uint64_t> rows_written_{0};            // one writer: [apply]
@@ -110,13 +124,16 @@ class Store {
   std::optional<storage::Snapshot> apply_snapshot_;  // [apply] the engine before this turn
   int64_t compact_ = -1;                             // [apply] what Publish will make the compact revision
   int64_t finished_compact_ = 0;                     // [apply]
+  std::atomic<int64_t> removal_{0};                  // written by [apply]
+  RowSum row_sum_, sealed_;                          // [apply] of now, and what the engine was told last
+  bool index_knows_more_ = false;                    // [apply] perhaps: rows that a former life has removed
   std::optional<std::string> compact_cursor_;        // [apply] where the next slice begins; none: at rest
 };
 
 // One entry's changes. All share one main revision, sub counts them. [apply]
 class WriteTxn : public Reader {
  public:
-  WriteTxn(Store& store, storage::Batch& batch) : store_(store), batch_(batch) {}
+  WriteTxn(Store& store, storage::Batch& batch) : store_(store), batch_(batch), tally_(store.counts_) {}
   ~WriteTxn() override {
     store_.current_ += changes_ > 0;
     store_.CountRows(static_cast<uint64_t>(changes_));
@@ -142,6 +159,7 @@ class WriteTxn : public Reader {
   Store& store_;
   storage::Batch& batch_;
   int64_t changes_ = 0;
+  Tally tally_;
 };
 
 }  // namespace tenon::mvcc

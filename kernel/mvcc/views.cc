@@ -15,25 +15,25 @@ std::list<std::shared_ptr<Views::Pin>>::iterator Views::AddLocked(int64_t revisi
 }
 
 Result<Views::Handle> Views::Open(int64_t revision) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (revision < compact_revision_.load(std::memory_order_relaxed)) return errors::Compacted();
   return Handle(this, AddLocked(revision));
 }
 
 Views::Handle Views::OpenAtCompactRevision() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return Handle(this, AddLocked(compact_revision_.load(std::memory_order_relaxed)));
 }
 
 void Views::SetCompactRevision(int64_t revision) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   CHECK_GE(revision, compact_revision_.load(std::memory_order_relaxed));
   compact_revision_.store(revision, std::memory_order_release);
 }
 
 bool Views::NoneBelow(int64_t revision) {
   const uint64_t now = clock_.MonoNs();
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   for (const auto& pin : pins_) {
     if (pin->revision >= revision || pin->ended.load(std::memory_order_relaxed)) continue;
     if (now - pin->opened_ns < max_age_ns_) return false;
@@ -43,13 +43,13 @@ bool Views::NoneBelow(int64_t revision) {
 }
 
 bool Views::AnyBelow(int64_t revision) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return std::any_of(pins_.begin(), pins_.end(), [&](const auto& pin) { return pin->revision < revision; });
 }
 
 Views::Handle::~Handle() {
   if (views_ == nullptr) return;
-  absl::MutexLock lock(&views_->mutex_);
+  MutexLock lock(&views_->mutex_);
   views_->pins_.erase(at_);
 }
 

@@ -8,7 +8,7 @@
 #include <list>
 #include <memory>
 
-#include "absl/synchronization/mutex.h"
+#include "kernel/base/mutex.h"
 #include "kernel/base/status.h"
 #include "kernel/ports/clock.h"
 
@@ -44,7 +44,7 @@ class Views {
 
   Clock& clock_;
   const uint64_t max_age_ns_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::list<std::shared_ptr<Pin>> pins_;
   std::atomic<int64_t> compact_revision_{-1};
 };

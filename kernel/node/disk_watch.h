@@ -1,5 +1,8 @@
 // Raises NOSPACE before the disk is full, while the engine and the log still have room for deletes and compaction;
 // takes the alarm back when there is space again.
+//
+// What it raised is its own to take back, also after a restart: an empty file, the mark, lies in the data directory
+// from before the alarm is proposed until it is gone. An alarm that was there already is somebody else's and stays.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -8,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "kernel/apply/alarms.h"
 #include "kernel/cluster/ids.h"
 #include "kernel/node/node.h"
@@ -18,9 +22,9 @@ namespace tenon::node {
 
 class DiskWatch {
  public:
-  // watermark: free bytes below which the disk counts as full; 0: never.
-  DiskWatch(Disk& disk, std::vector<std::string> paths, uint64_t watermark, Executor& executor, Node& node,
-            cluster::RequestIds& ids, MemberId self, const apply::Alarms& alarms);
+  // watermark: free bytes below which the disk counts as full; 0: never. mark: the path of the mark.
+  DiskWatch(Disk& disk, std::vector<std::string> paths, uint64_t watermark, std::string mark, Executor& executor,
+            Node& node, cluster::RequestIds& ids, MemberId self, const apply::Alarms& alarms);
   void Start();                     // [main]
   void Stop() { stopped_ = true; }  // [any]
   // May a request that adds `bytes` go in? Looks at the disk each kLookBytes, so that a burst, or another process that
@@ -33,11 +37,13 @@ class DiskWatch {
   void Look();
   void Measure();
   void RaiseOrTakeBack();
-  void Propose(bool raise);
+  void Propose(bool raise, absl::AnyInvocable<void()> done);
+  Status SetMark(bool raised);
 
   Disk& disk_;
   const std::vector<std::string> paths_;  // of the data and of the log
   const uint64_t watermark_;
+  const std::string mark_;
   Executor& executor_;
   Node& node_;
   cluster::RequestIds& ids_;
@@ -46,7 +52,7 @@ class DiskWatch {
   std::atomic<bool> full_{false}, stopped_{false};
   std::atomic<uint64_t> admitted_{0};  // bytes since the last look
   std::mutex measure_mutex_;
-  bool raised_ = false;  // by us, so it is ours to take back
+  bool raised_ = false;  // by us, or perhaps: so it is ours to take back. As the mark says [executor]
 };
 
 }  // namespace tenon::node

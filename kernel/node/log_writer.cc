@@ -20,7 +20,7 @@ LogWriter::LogWriter(std::unique_ptr<wal::Wal> wal, Executor& executor, metrics:
       write_seconds_(metrics.NewHistogram("etcd_disk_wal_write_duration_seconds",
                                           "The latency distributions of write called by WAL.",
                                           metrics::ExponentialBuckets(0.001, 2, 14))),
-      written_(metrics.NewCounter("etcd_disk_wal_write_bytes_total", "Total number of bytes written in WAL.")) {}
+      written_(metrics.NewGauge("etcd_disk_wal_write_bytes_total", "Total number of bytes written in WAL.")) {}
 
 void LogWriter::Write(Work work) {
   std::lock_guard lock(mutex_);

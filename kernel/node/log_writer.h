@@ -52,7 +52,7 @@ class LogWriter {
   Status failed_;  // [wal]
   std::atomic<uint64_t> bytes_written_{0};
   metrics::Histogram fsync_seconds_, write_seconds_;
-  metrics::Counter written_;
+  metrics::Gauge written_;  // as in etcd, though it only grows
 };
 
 }  // namespace tenon::node

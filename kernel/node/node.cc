@@ -37,16 +37,23 @@ Node::Node(Parts p, Options options)
       failed_metric_(
           p.metrics.NewCounter("etcd_server_proposals_failed_total", "The total number of failed proposals seen.")),
       leader_changes_metric_(
-          p.metrics.NewCounter("etcd_server_leader_changes_seen_total", "The number of leader changes seen.")) {
+          p.metrics.NewCounter("etcd_server_leader_changes_seen_total", "The number of leader changes seen.")),
+      reads_failed_metric_(p.metrics.NewCounter("etcd_server_read_indexes_failed_total",
+                                                "The total number of failed read indexes seen.")),
+      slow_reads_metric_(p.metrics.NewCounter(
+          "etcd_server_slow_read_indexes_total",
+          "The total number of pending read indexes not in sync with leader's or timed out read index requests.")) {
   terms_.emplace_back(p.raft.compacted.index, p.raft.compacted.term);
   for (const raft::Entry& e : p.raft.entries) {
     if (e.term != terms_.back().second) terms_.emplace_back(e.index, e.term);
   }
   if (p.bootstrap) raft_.Bootstrap(std::move(p.bootstrap->first), std::move(p.bootstrap->second));
   applier_.OnApplied([this](Index) {
+    Release();
     // Raft learns of it at the next turn; only a follow-up that waits for it needs a wake-up of its own.
     if (!reads_are_current_.load(std::memory_order_relaxed)) Put([](Inbox& inbox) { inbox.applied = true; });
   });
+  applier_.OnTaken([this] { Release(); });
 }
 
 template <class Fn>
@@ -101,18 +108,21 @@ void Node::Checkpoint(Index index) {
 }
 
 void Node::Propose(std::shared_ptr<const Proposal> proposal) {
-  const uint64_t pending = last_index_.load(std::memory_order_relaxed) -
-                           std::min(applier_.applied().value, last_index_.load(std::memory_order_relaxed));
+  const uint64_t commit = commit_.load(std::memory_order_relaxed);
+  const uint64_t applied = applier_.applied().value;  // may be ahead of the commit index that we read
+  const uint64_t bytes = proposal->bytes.size();
   Status refused;
   {
     std::lock_guard lock(inbox_mutex_);
     if (stopped_) {
       refused = errors::Stopped();
-    } else if (pending + inbox_.proposals.size() > options_.max_pending) {
+    } else if (commit > applied + options_.max_unapplied ||
+               inbox_.proposal_bytes + bytes > options_.max_waiting_bytes) {
       refused = errors::TooManyRequests();
     } else {
       inbox_.proposals.push_back(std::move(proposal));
-      if (!std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
+      inbox_.proposal_bytes += bytes;
+      if (!holding_ && !std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
       return;
     }
   }
@@ -146,7 +156,7 @@ void Node::Turn() {
   {
     std::lock_guard lock(inbox_mutex_);
     std::swap(inbox, inbox_);
-    scheduled_ = false;
+    scheduled_ = holding_ = false;
     if (stopped_) return;
   }
   TakeApplied();
@@ -158,9 +168,12 @@ void Node::Turn() {
   if (inbox.tick) raft_.Tick();
   // After a restart the founding entries may have to be applied before we may stand for election.
   if (raft_.leader() == 0 && raft_.role() == raft::Role::kFollower && IsSoleVoter()) raft_.Campaign();
-  TakeProposals(inbox.proposals);
+  while (raft_.HasReady()) Carry(raft_.TakeReady());
+  // A tick takes them all the same: their time to answer begins then.
+  if (inbox.tick || !Hold(inbox.proposals)) TakeProposals(inbox.proposals);
   TakeReads(inbox.reads);
   while (raft_.HasReady()) Carry(raft_.TakeReady());
+  if (!inbox.proposals.empty()) PutBack(inbox.proposals, false);
   if (inbox.persisted) TakePersisted(*inbox.persisted);
   PublishState();
 }
@@ -188,6 +201,7 @@ void Node::OnTick() {
         ++it;
         continue;
       }
+      slow_reads_metric_.Add();
       for (ReadDone& read : it->second.reads) read(errors::Timeout());
       it = reads_.erase(it);
     }
@@ -198,11 +212,13 @@ void Node::OnTick() {
 
 void Node::TakeProposals(std::vector<std::shared_ptr<const Proposal>>& proposals) {
   if (proposals.empty()) return;
-  std::vector<raft::Entry> entries(proposals.size());
-  for (size_t i = 0; i < proposals.size(); i++) entries[i].payload = proposals[i];
+  const size_t n = std::min<size_t>(proposals.size(), options_.max_batch);
+  std::vector<raft::Entry> entries(n);
+  for (size_t i = 0; i < n; i++) entries[i].payload = proposals[i];
   const Status status = raft_.Propose(std::move(entries));
   const uint64_t deadline = clock_.MonoNs() + options_.request_timeout_ns;
-  for (auto& proposal : proposals) {
+  for (size_t i = 0; i < n; i++) {
+    auto& proposal = proposals[i];
     if (status.ok()) {
       waiting_.emplace_back(deadline, std::move(proposal));
     } else {
@@ -210,6 +226,36 @@ void Node::TakeProposals(std::vector<std::shared_ptr<const Proposal>>& proposals
       proposal->Complete(absl::IsResourceExhausted(status) ? errors::TooManyRequests() : errors::NoLeader(), {});
     }
   }
+  proposals.erase(proposals.begin(), proposals.begin() + static_cast<ptrdiff_t>(n));
+}
+
+bool Node::IsAhead() const {
+  return applier_.HasBacklog() || raft_.last_index().value >= applier_.applied().value + options_.max_ahead;
+}
+
+// Puts them back if the applier has enough to do; it tells when that is over.
+bool Node::Hold(std::vector<std::shared_ptr<const Proposal>>& proposals) {
+  if (proposals.empty() || !IsAhead()) return false;
+  PutBack(proposals, true);
+  if (!IsAhead()) Release();  // it told before we held
+  return true;
+}
+
+// In front of those that came since.
+void Node::PutBack(std::vector<std::shared_ptr<const Proposal>>& proposals, bool hold) {
+  std::lock_guard lock(inbox_mutex_);
+  for (const auto& proposal : proposals) inbox_.proposal_bytes += proposal->bytes.size();
+  std::move(inbox_.proposals.begin(), inbox_.proposals.end(), std::back_inserter(proposals));
+  inbox_.proposals = std::move(proposals);
+  proposals.clear();
+  holding_ = hold;
+  if (!hold && !std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
+}
+
+void Node::Release() {
+  std::lock_guard lock(inbox_mutex_);
+  if (!std::exchange(holding_, false) || stopped_) return;
+  if (!std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
 }
 
 void Node::TakeReads(std::vector<ReadDone>& reads) {
@@ -220,6 +266,7 @@ void Node::TakeReads(std::vector<ReadDone>& reads) {
     reads_[context] = {clock_.MonoNs() + options_.request_timeout_ns, std::move(reads)};
     return;
   }
+  reads_failed_metric_.Add();
   for (ReadDone& read : reads) read(errors::NoLeader());
 }
 
@@ -277,7 +324,9 @@ void Node::Carry(raft::Ready ready) {
     log_writer_.Write({std::exchange(deferred_state_, std::nullopt), std::move(ready.entries), ready.must_sync,
                        std::move(ready.after_append)});
   }
-  if (!ready.committed.empty()) applier_.Enqueue(std::move(ready.committed));
+  if (!ready.committed.empty()) {
+    applier_.Enqueue(std::move(ready.committed), IsSoleVoter());  // who has no heartbeats to send may as well apply
+  }
   for (const raft::ReadState& read : ready.reads) {
     const auto it = reads_.find(read.context);
     if (it == reads_.end()) continue;  // timed out
@@ -292,7 +341,6 @@ void Node::PublishState() {
   leader_.store(raft_.leader(), std::memory_order_relaxed);
   role_.store(static_cast<uint8_t>(raft_.role()), std::memory_order_relaxed);
   term_.store(raft_.term().value, std::memory_order_relaxed);
-  last_index_.store(raft_.last_index().value, std::memory_order_relaxed);
   if (commit_.exchange(raft_.commit().value, std::memory_order_relaxed) != raft_.commit().value) {
     committed_metric_.Set(static_cast<double>(raft_.commit().value));
   }

@@ -2,7 +2,10 @@
 //
 // Everything that happens to raft arrives in one inbox and is taken in one go: proposals, reads, ticks, and the answers
 // of the log writer. All proposals that wait become one append; one turn makes one piece of work for the log writer.
-// Nothing here waits: a full queue answers `too many requests`.
+// While the applier has entries waiting behind those it carries out, proposals wait too: an append of theirs could not
+// be answered sooner, and the later one is larger, so there are fewer syncs. So do more than the applier should have
+// before it: thousands of clients at once are served in several batches, none is refused.
+// Nobody waits here for room: a full queue answers `too many requests`.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -33,8 +36,11 @@ class Node {
   struct Options {
     uint64_t tick_ns = 100'000'000;               // --heartbeat-interval
     uint64_t request_timeout_ns = 7'000'000'000;  // 5 s + 2 x election timeout, as in etcd
-    uint64_t max_pending = 5000;                  // committed and proposed, not yet applied; as in etcd
-    uint64_t log_entries_kept = 1000;             // in memory behind the applied index
+    uint64_t max_unapplied = 5000;           // committed and not applied: beyond, proposals are refused, as in etcd
+    uint64_t max_waiting_bytes = 256 << 20;  // of proposals in the inbox: beyond, they are refused too
+    uint64_t max_batch = 1500;               // proposals in one append
+    uint64_t max_ahead = 4500;               // appended and not applied: beyond, proposals wait in the inbox
+    uint64_t log_entries_kept = 1000;        // in memory behind the applied index
   };
   struct Parts {
     std::unique_ptr<wal::Wal> wal;
@@ -77,6 +83,7 @@ class Node {
  private:
   struct Inbox {
     std::vector<std::shared_ptr<const apply::Proposal>> proposals;
+    uint64_t proposal_bytes = 0;
     std::vector<ReadDone> reads;
     std::vector<raft::Message> messages;
     bool tick = false;
@@ -88,7 +95,11 @@ class Node {
   void Put(Fn&& fn);  // changes the inbox, wakes the loop
   void Turn();
   void OnTick();
-  void TakeProposals(std::vector<std::shared_ptr<const apply::Proposal>>& proposals);
+  void TakeProposals(std::vector<std::shared_ptr<const apply::Proposal>>& proposals);  // leaves what is too many
+  bool IsAhead() const;  // of the applier, so far that proposals had better wait
+  bool Hold(std::vector<std::shared_ptr<const apply::Proposal>>& proposals);
+  void PutBack(std::vector<std::shared_ptr<const apply::Proposal>>& proposals, bool hold);
+  void Release();
   void TakeReads(std::vector<ReadDone>& reads);
   void TakeApplied();
   void TakePersisted(Index index);
@@ -108,6 +119,7 @@ class Node {
   std::mutex inbox_mutex_;
   Inbox inbox_;
   bool scheduled_ = false;
+  bool holding_ = false;  // under inbox_mutex_: the inbox's proposals wait for Release or the next tick
   bool stopped_ = false;  // under inbox_mutex_
 
   // [node]
@@ -124,11 +136,11 @@ class Node {
 
   // What others may look at.
   std::atomic<bool> reads_are_current_{false};  // sole voter, leader, and its term's first entry is applied
-  std::atomic<uint64_t> leader_{0}, term_{0}, commit_{0}, last_index_{0};
+  std::atomic<uint64_t> leader_{0}, term_{0}, commit_{0};
   std::atomic<uint8_t> role_{0};
 
   metrics::Gauge committed_metric_, pending_metric_, has_leader_, is_leader_;
-  metrics::Counter failed_metric_, leader_changes_metric_;
+  metrics::Counter failed_metric_, leader_changes_metric_, reads_failed_metric_, slow_reads_metric_;
 };
 
 }  // namespace tenon::node

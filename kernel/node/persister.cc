@@ -17,6 +17,7 @@ Persister::Persister(storage::Engine& engine, apply::Applier& applier, Node& nod
       fatal_(std::move(fatal)),
       options_(options),
       last_ns_(clock.MonoNs()),
+      log_bytes_behind_(options.log_bytes_behind),
       durable_(engine.DurableIndex()),
       seconds_(metrics.NewHistogram("etcd_disk_backend_commit_duration_seconds",
                                     "The latency distributions of commit called by backend.",
@@ -36,21 +37,32 @@ void Persister::Stop() {
 void Persister::Look() {
   if (stopped_) return;
   const bool interval = engine_.persistent() && clock_.MonoNs() - last_ns_ >= options_.interval_ns;
-  const bool bytes = node_.log_bytes_written() - last_log_bytes_ >= options_.log_bytes;
+  const bool bytes = node_.log_bytes_written() - last_log_bytes_ + log_bytes_behind_ >= options_.log_bytes;
   if (Persists() && (interval || bytes) && applier_.applied() > last_applied_) Persist(false);
-  if (options_.index_snapshot != nullptr) {
-    // A cache: without it the next start is slower, no more.
-    if (const Status status = options_.index_snapshot->WriteIfDue(); !status.ok()) {
-      LOG_WARN("cannot write the index snapshot", {"error", status});
-    }
-  }
+  SaveIndexIfDue();
   executor_.PostAfter(std::min<uint64_t>(options_.interval_ns, 250'000'000), [this] { Look(); });
+}
+
+void Persister::SaveIndexIfDue() {
+  if (options_.index_snapshot == nullptr) return;
+  // A cache: without it the next start is slower, no more.
+  if (const Status status = options_.index_snapshot->WriteIfDue(); !status.ok()) {
+    LOG_WARN("cannot write the index snapshot", {"error", status});
+  }
+}
+
+void Persister::BeforeRemoval(absl::AnyInvocable<void()> done) {
+  executor_.Post([this, done = std::move(done)]() mutable {
+    SaveIndexIfDue();
+    done();
+  });
 }
 
 void Persister::Persist(bool force) {
   const uint64_t start = clock_.MonoNs();
   last_ns_ = start;
   last_log_bytes_ = node_.log_bytes_written();
+  log_bytes_behind_ = 0;
   last_applied_ = applier_.applied();
   if (!engine_.persistent()) {
     SaveStream();

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "absl/functional/any_invocable.h"
 #include "kernel/apply/applier.h"
 #include "kernel/base/status.h"
 #include "kernel/metrics/metrics.h"
@@ -27,6 +28,7 @@ class Persister {
     uint64_t log_bytes = 64 << 20;
     snapshot::StreamFiles* streams = nullptr;       // for an engine without TENON_ST_PERSIST; none: it lives by the log
     mvcc::IndexSnapshot* index_snapshot = nullptr;  // none: each start reads all rows
+    uint64_t log_bytes_behind = 0;                  // of entries that a former life has left behind its last persist
   };
   Persister(storage::Engine& engine, apply::Applier& applier, Node& node, Clock& clock, Executor& executor,
             metrics::Registry& metrics, std::function<void(Status)> fatal, Options options);
@@ -35,8 +37,12 @@ class Persister {
   void Stop();   // no persist begins after it returns; one under way has ended [main]
   // The last one, when nothing is applied any more: a start after it has no log to replay. [main]
   void Final();
+  // For Applier::before_removal: `done` is called when the index snapshot of before the removal, if one is due, is on
+  // disk, or cannot be written. [any]
+  void BeforeRemoval(absl::AnyInvocable<void()> done);
 
  private:
+  void SaveIndexIfDue();
   void Look();
   void Persist(bool force);
   void SaveStream();
@@ -52,7 +58,7 @@ class Persister {
   const Options options_;
   std::atomic<bool> stopped_{false};
   // [persist]
-  uint64_t last_ns_ = 0, last_log_bytes_ = 0;
+  uint64_t last_ns_ = 0, last_log_bytes_ = 0, log_bytes_behind_ = 0;
   Index last_applied_, durable_;
   metrics::Histogram seconds_;
 };

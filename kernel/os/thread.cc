@@ -50,6 +50,30 @@ void Thread::PostAfter(uint64_t delay_ns, Task task) {
   if (wake) wake_.notify_one();
 }
 
+void Thread::RunOrPost(Task task) {
+  {
+    std::unique_lock lock(mutex_);
+    if (!std::exchange(sleeping_, false)) {  // it works, or is about to
+      lock.unlock();
+      return Post(std::move(task));
+    }
+    stand_in_ = true;
+  }
+  const Thread* const caller = std::exchange(current_thread, this);
+  task();
+  task = nullptr;
+  current_thread = caller;
+  bool wake;
+  {
+    std::lock_guard lock(mutex_);
+    stand_in_ = false;
+    // Nobody woke it for what came meanwhile. It may wait without a deadline, so delayed tasks wake it too.
+    wake = !queue_.empty() || !delayed_.empty() || stopping_;
+    sleeping_ = !wake;
+  }
+  if (wake) wake_.notify_one();
+}
+
 bool Thread::IsCurrent() const { return current_thread == this; }
 
 void Thread::Stop() {
@@ -93,6 +117,10 @@ void Thread::Run() {
 
 bool Thread::Sleep(std::unique_lock<std::mutex>& lock) {
   for (;;) {
+    if (stand_in_) {
+      wake_.wait(lock);
+      continue;
+    }
     if (!queue_.empty()) return true;
     if (!delayed_.empty() && delayed_.front().due_ns <= NowNs()) return true;
     if (stopping_) {

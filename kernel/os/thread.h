@@ -20,6 +20,8 @@ class Thread : public Executor {
 
   void Post(Task task) override;
   void PostAfter(uint64_t delay_ns, Task task) override;
+  // While this thread sleeps, the caller stands in for it: to the task it is this one.
+  void RunOrPost(Task task) override;
   bool IsCurrent() const override;
 
   // Runs what is posted by now and what that posts, then ends the thread. Delayed tasks that are not due, and what is
@@ -46,6 +48,7 @@ class Thread : public Executor {
   std::vector<Delayed> delayed_;  // a heap
   uint64_t next_sequence_ = 0;
   bool sleeping_ = false;  // and nobody has woken it yet
+  bool stand_in_ = false;  // a caller of RunOrPost runs a task; this thread runs none meanwhile
   bool stopping_ = false;
   bool stopped_ = false;
   std::thread thread_;  // last: it uses the others

@@ -5,16 +5,21 @@
 
 #include "kernel/base/units.h"
 
+tenon_cfg::tenon_cfg() = default;
+tenon_cfg::tenon_cfg(tenon_cfg_kind kind, std::string scalar, std::string where,
+                     std::vector<std::pair<std::string, tenon_cfg>> children)
+    : kind(kind), scalar(std::move(scalar)), where(std::move(where)), children(std::move(children)) {}
+
 tenon_cfg tenon_cfg::Scalar(std::string_view text, std::string_view where) {
-  return {TENON_CFG_SCALAR, std::string(text), false, std::string(where), {}};
+  return {TENON_CFG_SCALAR, std::string(text), std::string(where), {}};
 }
 
 tenon_cfg tenon_cfg::Map(std::vector<std::pair<std::string, tenon_cfg>> children, std::string_view where) {
-  return {TENON_CFG_MAP, "", false, std::string(where), std::move(children)};
+  return {TENON_CFG_MAP, "", std::string(where), std::move(children)};
 }
 
 tenon_cfg tenon_cfg::List(std::vector<tenon_cfg> items, std::string_view where) {
-  tenon_cfg list{TENON_CFG_LIST, "", false, std::string(where), {}};
+  tenon_cfg list{TENON_CFG_LIST, "", std::string(where), {}};
   for (tenon_cfg& item : items) list.children.emplace_back("", std::move(item));
   return list;
 }

@@ -16,6 +16,12 @@ struct tenon_cfg {
   std::string where;                                        // "file:line:col"
   std::vector<std::pair<std::string, tenon_cfg>> children;  // keys are empty in a list
 
+  // Declared, so that this is no aggregate: a pair asks whether its parts can be made of {}, and clang answers for an
+  // aggregate only by looking into `children`, which is that pair.
+  tenon_cfg();
+  tenon_cfg(tenon_cfg_kind kind, std::string scalar, std::string where,
+            std::vector<std::pair<std::string, tenon_cfg>> children);
+
   static tenon_cfg Scalar(std::string_view text, std::string_view where = "");
   static tenon_cfg Map(std::vector<std::pair<std::string, tenon_cfg>> children, std::string_view where = "");
   static tenon_cfg List(std::vector<tenon_cfg> items, std::string_view where = "");

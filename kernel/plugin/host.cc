@@ -57,6 +57,8 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   std::array<std::atomic<Metric*>, kMaxMetrics> metrics{};  // handle - 1; written once each
   std::vector<std::unique_ptr<Metric>> owned_metrics;
   std::map<std::string, uint32_t> handles;  // by name and labels
+  // What this module asks of the pool; without a kind (in tests) nobody counts.
+  metrics::Counter tasks, refused_tasks, timer_runs;
 
   mutable std::mutex mutex;  // of all below; never held while plugin code runs
   std::condition_variable changed;
@@ -114,6 +116,11 @@ uint32_t MetricDefine(const tenon_host* host, int type, const char* name, const 
   for (size_t i = 0; i < n; i++) {
     pairs.emplace_back(labels[2 * i], labels[2 * i + 1]);
     key += fmt::format("\x01{}\x02{}", labels[2 * i], labels[2 * i + 1]);
+  }
+  // Names that plugins share (a queue's length, bytes): the labels tell whose they are.
+  if (std::string_view(name).starts_with("tenon_plugin_")) {
+    pairs.emplace_back("kind", state.name.kind);
+    pairs.emplace_back("name", state.name.module);
   }
   const std::string text = help == nullptr ? "" : help;
 
@@ -173,7 +180,10 @@ tenon_status ExecPost(const tenon_host* host, int priority, void (*fn)(void*), v
   state.Forbid("exec.post");
   {
     std::lock_guard lock(state.mutex);
-    if (state.closed || state.posted.size() >= state.services.max_posted) return TENON_EXHAUSTED;
+    if (state.closed || state.posted.size() >= state.services.max_posted) {
+      state.refused_tasks.Add();
+      return TENON_EXHAUSTED;
+    }
     state.posted.emplace(std::pair(-priority, state.next_order++), Work{fn, ctx});
   }
   state.services.pool->Post([self = state.shared_from_this()] { self->RunOne(); });
@@ -281,6 +291,7 @@ void Host::State::RunOne() {
     ThreadTag tag(TENON_ON_POOL);
     work.fn(work.ctx);
   }
+  tasks.Add();
   std::lock_guard lock(mutex);
   running_posts--;
   changed.notify_all();
@@ -301,6 +312,7 @@ void Host::State::RunTimer(const std::shared_ptr<Timer>& timer) {
     ThreadTag tag(TENON_ON_POOL);
     timer->fn(timer->ctx, timer->id);
   }
+  timer_runs.Add();
   bool again = false;
   {
     std::lock_guard lock(mutex);
@@ -324,6 +336,13 @@ Host::Host(HostName name, HostServices services) : state_(std::make_shared<State
   state_->abi.kernel_version = HostKernelVersion;
   state_->abi.fatal = HostFatal;
   state_->owner = this;
+  if (state_->services.metrics == nullptr || state_->name.kind.empty()) return;
+  const metrics::Labels labels = {{"kind", state_->name.kind}, {"name", state_->name.module}};
+  metrics::Registry& registry = *state_->services.metrics;
+  state_->tasks = registry.NewCounter("tenon_plugin_tasks_total", "Work of a module that the pool ran.", labels);
+  state_->refused_tasks = registry.NewCounter("tenon_plugin_tasks_refused_total",
+                                              "Work of a module that the pool had no room for.", labels);
+  state_->timer_runs = registry.NewCounter("tenon_plugin_timer_runs_total", "Runs of a module's timers.", labels);
 }
 
 Host::~Host() { Close(); }

@@ -35,8 +35,9 @@ struct HostServices {
 };
 
 struct HostName {
-  std::string plugin;    // id of the plugin
-  std::string instance;  // as the configuration calls it: "storage", "transports[0]"
+  std::string plugin;        // id of the plugin
+  std::string instance;      // as the configuration calls it: "storage", "transports[0]"
+  std::string kind, module;  // "storage", "wiredtiger": the labels of its tenon_plugin_* metrics
 };
 
 class Host {

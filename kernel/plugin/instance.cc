@@ -19,7 +19,9 @@ Status Instance::Failed(const char* what, tenon_status status, const tenon_error
 Result<std::unique_ptr<Instance>> Instance::Create(const LoadedModule& module, std::string instance_name,
                                                    HostServices services, const tenon_cfg* config,
                                                    const std::function<void(Host&)>& provide) {
-  auto host = std::make_unique<Host>(HostName{module.plugin->id, std::move(instance_name)}, std::move(services));
+  auto host = std::make_unique<Host>(
+      HostName{module.plugin->id, std::move(instance_name), std::string(module.kind->name), module.desc->name},
+      std::move(services));
   if (provide) provide(*host);
   std::unique_ptr<Instance> instance(new Instance(module, std::move(host)));
   tenon_error error = NewError();

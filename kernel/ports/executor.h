@@ -1,6 +1,7 @@
 // A thread to run on, given from outside. No component of the kernel starts a thread of its own.
 #pragma once
 #include <cstdint>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 
@@ -15,7 +16,10 @@ class Executor {
   virtual ~Executor() = default;
   virtual void Post(Task task) = 0;                          // [any thread]; never runs inside the call
   virtual void PostAfter(uint64_t delay_ns, Task task) = 0;  // [any thread]
-  virtual bool IsCurrent() const = 0;                        // is the caller one of its tasks? For CHECKs.
+  // As Post; but where nothing runs or waits, the task may run inside the call. It saves a hand-over (the wake-up of a
+  // thread on a sleeping core takes longer than a small task) for a caller that can wait for the task. [any thread]
+  virtual void RunOrPost(Task task) { Post(std::move(task)); }
+  virtual bool IsCurrent() const = 0;  // is the caller one of its tasks? For CHECKs.
 };
 
 }  // namespace tenon

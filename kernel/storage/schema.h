@@ -36,7 +36,9 @@ inline constexpr std::string_view kTerm = "term";                             //
 inline constexpr std::string_view kConfState = "confState";                   // JSON, as etcd writes it
 inline constexpr std::string_view kScheduledCompact = "scheduledCompactRev";  // revision key
 inline constexpr std::string_view kFinishedCompact = "finishedCompactRev";    // revision key
-inline constexpr std::string_view kStorageVersion = "storageVersion";         // "3.7.0"
+inline constexpr std::string_view kRowSum =
+    "tenon_row_sum";  // of the table key: count and sum, 8 bytes each, big-endian
+inline constexpr std::string_view kStorageVersion = "storageVersion";  // "3.7.0"
 }  // namespace meta
 
 }  // namespace tenon::storage

@@ -62,10 +62,15 @@ std::string Quote(std::string_view text) {
 }
 
 Method MethodCache::Find(std::string_view path) {
-  if (auto found = known_.find(path); found != known_.end()) return found->second;
+  {
+    std::shared_lock lock(mutex_);
+    if (auto found = known_.find(path); found != known_.end()) return found->second;
+  }
   Method method;
   method.id = dispatch_->method(host_, Slice(path), &method.flags);
-  if (method.id != 0) known_.emplace(path, method);
+  if (method.id == 0) return method;
+  std::lock_guard lock(mutex_);
+  known_.emplace(path, method);
   return method;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <mutex>
 #include <set>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -15,7 +16,7 @@ struct Method {
   uint32_t flags = 0;
 };
 
-// Remembers the host's answers, which are constant. Used by one thread. A path that names no method is not
+// Remembers the host's answers, which are constant. Any thread. A path that names no method is not
 // remembered: clients could fill the memory with them.
 class MethodCache {
  public:
@@ -29,7 +30,8 @@ class MethodCache {
     using is_transparent = void;
     size_t operator()(std::string_view path) const { return std::hash<std::string_view>()(path); }
   };
-  std::unordered_map<std::string, Method, Hash, std::equal_to<>> known_;
+  std::unordered_map<std::string, Method, Hash, std::equal_to<>> known_;  // under mutex_
+  std::shared_mutex mutex_;
 };
 
 // The services that the kernel serves, read from its descriptors at the first question. Any thread.

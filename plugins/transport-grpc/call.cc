@@ -54,16 +54,26 @@ void Call::OnTag(void* tag, bool ok) {
   auto bits = reinterpret_cast<uintptr_t>(tag);
   auto* call = reinterpret_cast<Call*>(bits & ~uintptr_t{kEventMask});
   switch (static_cast<Event>(bits & kEventMask)) {
-    case kNew:
+    case kNew: {
       call->queue_.Left();
       if (!ok) return call->End();  // the server shut down before a client came; no kDone follows
       call->Hold();                 // until kDone
       call->Hold();
+      std::lock_guard lock(call->events_);
       call->OnNew();
       call->queue_.Refill();
       break;
-    case kRead: call->stream_ ? call->OnStreamRead(ok) : call->OnUnaryRead(ok); break;
-    case kWrite: call->OnStreamWrite(ok); break;
+    }
+    case kRead: {
+      std::lock_guard lock(call->events_);
+      call->stream_ ? call->OnStreamRead(ok) : call->OnUnaryRead(ok);
+      break;
+    }
+    case kWrite: {
+      std::lock_guard lock(call->events_);
+      call->OnStreamWrite(ok);
+      break;
+    }
     case kFinish: break;
     case kDone: call->OnDone(); break;
     default: CHECK(false);
@@ -79,6 +89,8 @@ void Call::OnNew() {
   FillInfo(method);
   stream_ = method.flags != 0;
   if (stream_) return BeginStream();
+  queue_.Begin();
+  unary_ = true;
   Read();
 }
 
@@ -116,8 +128,12 @@ bool Call::HalfClosed() {
 }
 
 void Call::OnDone() {
-  cancelled_ = context_->IsCancelled();
-  if (!cancelled_) return;
+  if (context_->IsCancelled()) OnCancelled();
+}
+
+void Call::OnCancelled() {
+  std::lock_guard lock(events_);
+  cancelled_ = true;
   if (stream_) return OnStreamCancelled();
   if (handle_ != 0) queue_.shared().dispatch->unary_cancel(queue_.shared().host, handle_);
 }
@@ -152,7 +168,8 @@ void Call::End() {
   context_.reset();
   incoming_.Clear();
   meta_.clear();
-  stream_ = cancelled_ = readable_early_ = writing_ = holding_ = finishing_ = dead_ = false;
+  if (unary_) queue_.Ended();
+  unary_ = stream_ = cancelled_ = readable_early_ = writing_ = holding_ = finishing_ = dead_ = false;
   handle_ = 0;
   in_ = {};
   reading_ = Reading::kNo;

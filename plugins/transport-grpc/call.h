@@ -15,8 +15,8 @@
 
 namespace tenon::transport_grpc {
 
-// The object is used for one call after the other. Everything towards the host's `in` end happens on the queue's
-// thread, so that end is called one function at a time; the host's calls come on any thread.
+// The object is used for one call after the other. Everything towards the host's `in` end happens in an event
+// of the queue, and the events that reach it run one at a time; the host's calls come on any thread.
 //
 // Holders keep the call: each gRPC operation that has not come back, the notice of the call's end, and the host until
 // it called done or finish and we returned from it. The last one to go gives the object back to the queue, so a queue
@@ -27,7 +27,7 @@ class alignas(8) Call {
 
   // Lets gRPC begin a call here.
   void Wait();
-  // [queue thread] An event of the call in `tag`.
+  // [queue threads] An event of the call in `tag`.
   static void OnTag(void* tag, bool ok);
 
  private:
@@ -36,6 +36,7 @@ class alignas(8) Call {
 
   void OnNew();
   void OnDone();
+  void OnCancelled();
   void Hold() { holders_.fetch_add(1, std::memory_order_relaxed); }
   void Drop();
   void End();
@@ -66,15 +67,17 @@ class alignas(8) Call {
   std::optional<grpc::GenericServerAsyncReaderWriter> io_;
   std::atomic<int> holders_{0};
 
-  // Queue thread only, and the host's to read until done or finish.
+  // Events only, and the host's to read until done or finish.
   std::string remote_addr_;
   std::vector<tenon_kv> meta_;
   tenon_cred cred_{};
   tenon_call_info info_{};
 
-  // Queue thread only.
+  // One event of the call at a time: two threads may have two of them. Held while the host is called, who never
+  // waits for an event.
+  std::mutex events_;
   grpc::ByteBuffer incoming_;
-  bool stream_ = false;
+  bool unary_ = false, stream_ = false;  // neither: refused
   bool cancelled_ = false;
   uint64_t handle_ = 0;  // of a unary call
   tenon_call_in in_{};   // of a stream

@@ -9,7 +9,7 @@ namespace tenon::transport_grpc {
 
 // Names and defaults are etcd's, so that its top-level keys can be handed on unchanged.
 struct Options {
-  int64_t threads = 0;  // 0: one up to two cores, two above
+  int64_t threads = 0;  // of the completion queue. 0: two, one on a single core
   uint64_t max_request_bytes = 1536 * 1024;
   int64_t max_concurrent_streams = UINT32_MAX;
   int64_t keepalive_min_time_ns = 5'000'000'000;

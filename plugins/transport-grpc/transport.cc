@@ -41,7 +41,7 @@ void SetLimits(const Options& options, grpc::ServerBuilder* builder) {
   }
 }
 
-size_t QueueCount(const Options& options) {
+size_t ThreadCount(const Options& options) {
   if (options.threads > 0) return static_cast<size_t>(options.threads);
   return std::thread::hardware_concurrency() > 1 ? 2 : 1;
 }
@@ -115,16 +115,14 @@ Status Transport::Start() {
   builder.RegisterAsyncGenericService(&shared_.service);
   handover_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, grpc::InsecureServerCredentials());
-  for (size_t i = 0; i < QueueCount(shared_.options); ++i) {
-    queues_.push_back(std::make_unique<Queue>(shared_, builder.AddCompletionQueue()));
-  }
+  queue_ = std::make_unique<Queue>(shared_, builder.AddCompletionQueue(), ThreadCount(shared_.options));
   server_ = builder.BuildAndStart();
   if (server_ == nullptr) {
-    for (auto& queue : queues_) queue->Stop();
-    queues_.clear();
+    queue_->Stop();
+    queue_.reset();
     return absl::InternalError("transport-grpc: gRPC could not start its server");
   }
-  for (size_t i = 0; i < queues_.size(); ++i) queues_[i]->Start(static_cast<int>(i));
+  queue_->Start();
   acceptor_ = std::make_unique<Acceptor>([this](int fd) {
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
     connection.fd = fd;
@@ -155,7 +153,7 @@ void Transport::Stop() {
   acceptor_.reset();
   handover_.reset();
   server_.reset();
-  queues_.clear();
+  queue_.reset();
 }
 
 void Transport::CloseDoors() {
@@ -167,7 +165,7 @@ void Transport::CloseDoors() {
 void Transport::EndCalls(int64_t grace_ns) {
   // Sends GOAWAY, waits, cancels at the deadline, and returns when every call is gone.
   server_->Shutdown(std::chrono::system_clock::now() + std::chrono::nanoseconds(std::max<int64_t>(grace_ns, 0)));
-  for (auto& queue : queues_) queue->Stop();
+  queue_->Stop();
 }
 
 // ---- the table ------------------------------------------------------------------------------------------------------
@@ -233,7 +231,7 @@ const tenon_plugin kPlugin = {
     .size = sizeof(tenon_plugin),
     .abi_major = TENON_ABI_MAJOR,
     .abi_minor = TENON_ABI_MINOR,
-    .id = "tenon.transport-grpc",
+    .id = "io.tenon.transport-grpc",
     .version = "0.1.0",
     .vendor = "Tenon",
     .license = "Apache-2.0",

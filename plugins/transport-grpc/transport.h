@@ -6,7 +6,6 @@
 #include <map>
 #include <memory>
 #include <thread>
-#include <vector>
 
 #include "kernel/base/status.h"
 #include "plugins/transport-grpc/acceptor.h"
@@ -38,14 +37,14 @@ class Transport {
  private:
   Transport(const tenon_host* host, const tenon_host_dispatch_v1* dispatch, const Options& options);
   void CloseDoors();                // no new connections, no new calls
-  void EndCalls(int64_t grace_ns);  // waits for the open ones, cancels them, ends the queues' threads
+  void EndCalls(int64_t grace_ns);  // waits for the open ones, cancels them, ends the queue's threads
 
   Shared shared_;
   std::map<uint32_t, Listener> listeners_;
   uint32_t last_id_ = 0;
   std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> handover_;
-  std::vector<std::unique_ptr<Queue>> queues_;
+  std::unique_ptr<Queue> queue_;
   std::unique_ptr<grpc::Server> server_;
   std::thread drain_;
 };

@@ -17,7 +17,8 @@ namespace tenon::transport_h2 {
 namespace {
 
 constexpr uint64_t kHelloNs = 120'000'000'000;  // grpc-go's time for a new connection to say who it is
-constexpr int kWritesPerTurn = 4;               // of a large answer, before other connections have their turn
+constexpr uint64_t kGoodbyeNs = 5'000'000'000;
+constexpr int kWritesPerTurn = 4;  // of a large answer, before other connections have their turn
 
 std::string RemoteAddress(int fd) {
   sockaddr_storage address{};
@@ -102,7 +103,7 @@ bool Connection::Choose(std::string_view first) {
   constexpr std::string_view kPreface(NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
   bool http2 = first.substr(0, kPreface.size()) == kPreface.substr(0, first.size());
   if (http2 && first.size() < kPreface.size()) return false;
-  loop_.timers().Cancel(&hello_);
+  if (!http2) Greeted();
   if (http2) {
     protocol_ = std::make_unique<Http2>(*this);
   } else if ((roles_ & (TENON_LISTEN_HTTP | TENON_LISTEN_METRICS)) != 0) {
@@ -115,8 +116,14 @@ bool Connection::Choose(std::string_view first) {
   return true;
 }
 
+void Connection::Greeted() {
+  if (!closing_) loop_.timers().Cancel(&hello_);
+}
+
+// Not for ever: the client may never read it.
 void Connection::CloseAfterWriting() {
   closing_ = true;
+  loop_.timers().Set(&hello_, loop_.now_ns() + kGoodbyeNs);
   MarkDirty();
 }
 

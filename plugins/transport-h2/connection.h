@@ -49,6 +49,7 @@ class Connection final : public Source {
   void Flush();
   void Drain();
   void Close();
+  void Greeted();  // the client has said who it is
   // Close, when what is to be said has been said.
   void CloseAfterWriting();
 
@@ -73,7 +74,7 @@ class Connection final : public Source {
   std::string first_;  // bytes that do not tell the protocol yet
   std::unique_ptr<Protocol> protocol_;
   std::unique_ptr<Output> output_;  // only while bytes wait
-  Timer hello_;                     // until the client says something
+  Timer hello_;  // patience, until the client said who it is; at the end, until it took our last word
 };
 
 }  // namespace tenon::transport_h2

@@ -137,7 +137,7 @@ Protocol::Then Http1::Fill(Output* output) {
     if (last_) return Then::kClose;
     if (request_ == nullptr || !request_->Fill(output)) return Then::kGoOn;
     bool close = !request_->keep_alive() || request_->broken();
-    std::exchange(request_, nullptr)->Drop();
+    std::exchange(request_, nullptr)->Leave();
     if (close) return Then::kClose;
     WaitFor(kIdleNs);
     Parse();  // what came meanwhile
@@ -151,7 +151,7 @@ void Http1::Drain() {
 
 void Http1::Abort() {
   connection_.loop().timers().Cancel(&patience_);
-  if (request_ != nullptr) std::exchange(request_, nullptr)->Abandon();
+  if (request_ != nullptr) std::exchange(request_, nullptr)->Leave();
 }
 
 }  // namespace tenon::transport_h2

@@ -155,7 +155,7 @@ bool Http1Request::Fill(Output* output) {
   return true;
 }
 
-void Http1Request::Abandon() {
+void Http1Request::Leave() {
   http1_ = nullptr;
   replies_.Kill();
   if (in_.fn != nullptr) in_.fn->cancel(in_.self);

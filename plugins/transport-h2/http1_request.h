@@ -31,8 +31,8 @@ class Http1Request final : public Item {
   bool keep_alive() const { return head_.keep_alive; }
   void Close() { head_.keep_alive = false; }  // behind the answer
   bool broken() const { return broken_; }     // the answer cannot be completed
-  // The connection is gone.
-  void Abandon();
+  // The connection is gone, or done with it.
+  void Leave();
 
   void Arrived() override;
 
@@ -41,7 +41,7 @@ class Http1Request final : public Item {
   void WriteHead(Output* output);
   void AnswerPlainly(unsigned status, std::string_view text);
 
-  Http1* http1_;  // NULL: abandoned
+  Http1* http1_;  // NULL: it left
   Loop& loop_;
   HttpHead head_;
   std::string remote_;

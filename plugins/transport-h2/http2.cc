@@ -91,7 +91,7 @@ struct Http2::Callbacks {
           self.FinalGoaway();
         }
         return 0;
-      case NGHTTP2_SETTINGS:
+      case NGHTTP2_SETTINGS: self.connection_.Greeted(); [[fallthrough]];
       case NGHTTP2_PRIORITY: self.OnIdleFrame(); return 0;
       default: return 0;
     }

@@ -1,8 +1,10 @@
-"""Each plugin exports tenon_plugin_query_v1 and nothing else, and has no symbol that would bind it to another .so.
+"""Each plugin exports tenon_plugin_query_v1 and nothing else, has no symbol that would bind it to another .so, and can be
+loaded by who built it, whatever the umask.
 
 Usage: exports_test.py FOLDER NAME.so... ; the names are the plugins that this build has.
 """
 import pathlib
+import stat
 import subprocess
 import sys
 
@@ -27,6 +29,8 @@ def findings(plugin):
         yield "is not bound at load"
     if any("GNU_STACK" in line and "RWE" in line for line in lines("readelf", "--wide", "--segments", str(plugin))):
         yield "has an executable stack"
+    if plugin.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        yield "is writable by others than its owner, so the loader refuses it"
 
 
 def main():

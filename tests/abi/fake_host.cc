@@ -8,23 +8,26 @@
 
 #include "kernel/base/units.h"
 
-// A node of the fake configuration. Global, because the ABI declares it so.
-struct tenon_cfg {
-  std::string scalar;
-  std::map<std::string, std::unique_ptr<tenon_cfg>> values;
-};
-
 namespace tenon::testing {
+
+// A node of the fake configuration. Behind the ABI's pointer, but no `tenon_cfg`: the kernel's own one is linked in
+// too, and of two structs with one name the linker keeps one's destructor for both.
+struct FakeNode {
+  std::string scalar;
+  std::map<std::string, std::unique_ptr<FakeNode>> values;
+  const tenon_cfg* abi() const { return reinterpret_cast<const tenon_cfg*>(this); }
+};
 
 struct FakeHost::Impl {
   mutable std::mutex mutex;
   std::vector<std::string> lines, fatals;
-  tenon_cfg config;
+  FakeNode config;
 };
 
 namespace {
 
 FakeHost::Impl& Of(const tenon_host* host) { return *static_cast<FakeHost::Impl*>(host->priv); }
+const FakeNode& Of(const tenon_cfg* node) { return *reinterpret_cast<const FakeNode*>(node); }
 std::string Text(tenon_slice s) { return std::string(reinterpret_cast<const char*>(s.p), s.n); }
 tenon_slice Bytes(const std::string& s) { return {reinterpret_cast<const uint8_t*>(s.data()), s.size()}; }
 
@@ -49,30 +52,31 @@ const tenon_host_config_v1 kConfig = {
     sizeof kConfig,
     [](const tenon_cfg* node) -> int {
       if (node == nullptr) return TENON_CFG_NULL;
-      return node->values.empty() ? TENON_CFG_SCALAR : TENON_CFG_MAP;
+      return Of(node).values.empty() ? TENON_CFG_SCALAR : TENON_CFG_MAP;
     },
-    [](const tenon_cfg* node) -> size_t { return node->values.size(); },
+    [](const tenon_cfg* node) -> size_t { return Of(node).values.size(); },
     [](const tenon_cfg*, size_t, tenon_slice*) -> const tenon_cfg* { return nullptr; },
     [](const tenon_cfg* node, const char* path) -> const tenon_cfg* {
-      const auto found = node->values.find(path);
-      return found == node->values.end() ? nullptr : found->second.get();
+      const auto& values = Of(node).values;
+      const auto found = values.find(path);
+      return found == values.end() ? nullptr : found->second->abi();
     },
-    [](const tenon_cfg* node) -> tenon_slice { return Bytes(node->scalar); },
+    [](const tenon_cfg* node) -> tenon_slice { return Bytes(Of(node).scalar); },
     [](const tenon_cfg* node, int64_t* out) -> tenon_status {
       char* end = nullptr;
-      const int64_t value = std::strtoll(node->scalar.c_str(), &end, 10);
-      if (node->scalar.empty() || *end != '\0') return TENON_INVALID;
+      const int64_t value = std::strtoll(Of(node).scalar.c_str(), &end, 10);
+      if (Of(node).scalar.empty() || *end != '\0') return TENON_INVALID;
       *out = value;
       return TENON_OK;
     },
     nullptr,
     [](const tenon_cfg* node, int* out) -> tenon_status {
-      if (node->scalar != "true" && node->scalar != "false") return TENON_INVALID;
-      *out = node->scalar == "true";
+      if (Of(node).scalar != "true" && Of(node).scalar != "false") return TENON_INVALID;
+      *out = Of(node).scalar == "true";
       return TENON_OK;
     },
-    [](const tenon_cfg* node, int64_t* out) -> tenon_status { return Parsed(ParseDurationNs(node->scalar), out); },
-    [](const tenon_cfg* node, uint64_t* out) -> tenon_status { return Parsed(ParseBytes(node->scalar), out); },
+    [](const tenon_cfg* node, int64_t* out) -> tenon_status { return Parsed(ParseDurationNs(Of(node).scalar), out); },
+    [](const tenon_cfg* node, uint64_t* out) -> tenon_status { return Parsed(ParseBytes(Of(node).scalar), out); },
     [](const tenon_cfg*) -> tenon_slice {
       static const std::string where = "test.yaml:7:3";
       return Bytes(where);
@@ -115,11 +119,11 @@ FakeHost::FakeHost() : impl_(std::make_shared<Impl>()) {
 const tenon_cfg* FakeHost::Config(std::map<std::string, std::string> values) {
   impl_->config.values.clear();
   for (auto& [path, value] : values) {
-    auto node = std::make_unique<tenon_cfg>();
+    auto node = std::make_unique<FakeNode>();
     node->scalar = value;
     impl_->config.values.emplace(path, std::move(node));
   }
-  return &impl_->config;
+  return impl_->config.abi();
 }
 
 std::vector<std::string> FakeHost::Lines() const {

@@ -158,6 +158,18 @@ TEST(Workload, AnswersToAListMustHoldAllItsKeys) {
   EXPECT_TRUE(ReadAnswer(shape, Found(50).SerializeAsString()).ok());
 }
 
+TEST(Workload, AStreamIsSummedOverItsMessages) {
+  Shape shape = ShapeOf(Operation::kStream);
+  shape.key_space = 30;
+  etcdserverpb::RangeStreamResponse part;
+  *part.mutable_range_response() = Found(20);
+  EXPECT_EQ(ReadAnswer(shape, part.SerializeAsString())->keys, 20u);
+  EXPECT_FALSE(ReadAnswer(shape, "").ok());
+  EXPECT_FALSE(ReadAnswer(shape, "\xff").ok());
+  EXPECT_TRUE(CheckStream(shape, {.keys = 30}).ok());
+  EXPECT_FALSE(CheckStream(shape, {.keys = 20}).ok());
+}
+
 TEST(Workload, AnswersToATransactionMustSaySucceeded) {
   const Shape shape = ShapeOf(Operation::kTxnPut);
   etcdserverpb::TxnResponse response;

@@ -32,7 +32,7 @@ FAST_KILLS = 10
 LONG_KILLS = 200
 SLOTS, CHANNELS, KEYS = 128, 8, 8
 LOAD_SECONDS = (0.1, 1.2)
-PUTS_A_SECOND = 500  # the least that means anything; 2,000 to 4,000 is usual on two quiet cores
+PUTS_A_SECOND = 2000  # the least that means anything; 7,800 is usual on two quiet cores
 HISTORY_SAMPLES = 40
 FIRST_BOOT_SECONDS = 0.25
 
@@ -122,7 +122,7 @@ def check_history(client, recent, compacted, pick):
     return wrong
 
 
-def rehearse(report, title, server, writer, kills, seed):
+def rehearse(report, title, server, writer, kills, seed, least):
     """`kills` turns of load, kill, restart, check on one data directory."""
     pick = random.Random(seed)
     model = Model()
@@ -170,7 +170,7 @@ def rehearse(report, title, server, writer, kills, seed):
 
     rate = model.puts / load_seconds if load_seconds else 0
     report.check(f"{title}: hashes were compared", hashes_compared > 0 or kills < 3)
-    report.check(f"{title}: enough load", rate >= PUTS_A_SECOND, f"{rate:.0f} puts a second, wanted {PUTS_A_SECOND}")
+    report.check(f"{title}: enough load", rate >= least, f"{rate:.0f} puts a second, wanted {least}")
     report.note(
         f"{title}: {kills} kills, {model.acknowledged} requests acknowledged ({model.puts} puts, {rate:.0f} a "
         f"second), revision {model.revision}, compacted {compacted}, {hashes_compared} hashes compared, restart "
@@ -210,6 +210,7 @@ def run():
     parser.add_argument("--storage", default="wiredtiger,memory", help="Tenon's engines, one run each")
     add_transport_option(parser)
     parser.add_argument("--kills", type=int)
+    parser.add_argument("--least", type=int, default=PUTS_A_SECOND, help="puts a second (fewer under a sanitizer)")
     parser.add_argument("--long", action="store_true", help=f"{LONG_KILLS} kills in place of {FAST_KILLS}")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="default: the time; printed")
     arguments = parser.parse_args()
@@ -229,7 +230,15 @@ def run():
         for engine in engines:
             with Server(binary, folder / engine, storage=engine, config=CONFIG) as server:
                 report.story(
-                    f"{engine}, seed {arguments.seed}", rehearse, report, engine, server, writer, kills, arguments.seed
+                    f"{engine}, seed {arguments.seed}",
+                    rehearse,
+                    report,
+                    engine,
+                    server,
+                    writer,
+                    kills,
+                    arguments.seed,
+                    arguments.least,
                 )
             report.story(
                 f"{engine}, first start",

@@ -74,7 +74,7 @@ std::string Carry(World& world, const apply::Operation& operation) {
     answer = std::string(Message(world.store->Compact(request->revision(), world.batch)));
   }
   world.Commit();
-  while (world.store->CompactStep(world.batch) == mvcc::Store::Step::kMore) world.Commit();
+  while (world.store->CompactStep(world.batch).value() == mvcc::Store::Step::kMore) world.Commit();
   world.Commit();
   return answer;
 }

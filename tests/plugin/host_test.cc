@@ -317,6 +317,26 @@ TEST_F(HostTest, MetricsOfAPluginAreScrapedWithTheKernels) {
   EXPECT_THAT(text, HasSubstr("queue_seconds_bucket{le=\"0.1\"} 0\nqueue_seconds_bucket{le=\"1\"} 1\n"));
 }
 
+TEST_F(HostTest, NamesThatPluginsShareSayWhoseTheyAre) {
+  HostServices services;
+  services.metrics = &registry_;
+  Host first({"org.example.one", "transports[0]", "transport", "one"}, services);
+  Host second({"org.example.two", "transports[1]", "transport", "two"}, services);
+  double value = 1;
+  for (Host* host : {&first, &second}) {
+    const auto* table = static_cast<const tenon_host_metrics_v1*>(host->abi()->get(host->abi(), TENON_HOST_METRICS));
+    const char* labels[] = {"queue", "a"};
+    const uint32_t handle =
+        table->define(host->abi(), TENON_GAUGE, "tenon_plugin_queue_length", "Waiting.", labels, 1, nullptr, 0);
+    ASSERT_NE(handle, 0u);
+    table->set(host->abi(), handle, value++);
+  }
+  const std::string text = registry_.Scrape();
+  EXPECT_THAT(text, HasSubstr("tenon_plugin_queue_length{kind=\"transport\",name=\"one\",queue=\"a\"} 1\n"
+                              "tenon_plugin_queue_length{kind=\"transport\",name=\"two\",queue=\"a\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("tenon_plugin_tasks_total{kind=\"transport\",name=\"one\"} 0\n"));
+}
+
 TEST_F(HostTest, ARefusedMetricIsZeroAndHarmless) {
   LogCapture log;
   const auto& table = *Get<tenon_host_metrics_v1>(TENON_HOST_METRICS);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 
 #include "kernel/base/check.h"
 
@@ -30,11 +31,11 @@ TEST(MetricsTest, AScrapeIsPrometheusTextInTheOrderOfNames) {
       registry.Scrape(),
       "# HELP etcd_disk_wal_fsync_duration_seconds The latency.\n"
       "# TYPE etcd_disk_wal_fsync_duration_seconds histogram\n"
-      "etcd_disk_wal_fsync_duration_seconds_count 1\n"
-      "etcd_disk_wal_fsync_duration_seconds_sum 0.0015\n"
       "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.001\"} 0\n"
       "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.002\"} 1\n"
       "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"+Inf\"} 1\n"
+      "etcd_disk_wal_fsync_duration_seconds_sum 0.0015\n"
+      "etcd_disk_wal_fsync_duration_seconds_count 1\n"
       "# HELP etcd_mvcc_db_total_size_in_bytes Total size.\n"
       "# TYPE etcd_mvcc_db_total_size_in_bytes gauge\n"
       "etcd_mvcc_db_total_size_in_bytes 20480\n"
@@ -51,10 +52,10 @@ TEST(MetricsTest, ABucketHoldsWhatIsAtMostItsBound) {
   Histogram h = registry.NewHistogram("h", "", {1, 2}, {{"side", "left"}});
   for (const double value : {0.5, 1.0, 1.5, 2.0, 3.0}) h.Observe(value);
   registry.NewHistogram("h", "", {1, 2}, {{"side", "left"}}).Observe(-1);  // the same series
-  EXPECT_THAT(registry.Scrape(), testing::HasSubstr("h_count{side=\"left\"} 6\nh_sum{side=\"left\"} 7\n"
-                                                    "h_bucket{side=\"left\",le=\"1\"} 3\n"
+  EXPECT_THAT(registry.Scrape(), testing::HasSubstr("h_bucket{side=\"left\",le=\"1\"} 3\n"
                                                     "h_bucket{side=\"left\",le=\"2\"} 5\n"
-                                                    "h_bucket{side=\"left\",le=\"+Inf\"} 6\n"));
+                                                    "h_bucket{side=\"left\",le=\"+Inf\"} 6\n"
+                                                    "h_sum{side=\"left\"} 7\nh_count{side=\"left\"} 6\n"));
 }
 
 TEST(MetricsTest, LabelsMakeSeriesOfOneFamily) {
@@ -81,6 +82,32 @@ TEST(MetricsTest, ACallbackIsReadAtEachScrapeUntilForgotten) {
   registry.Forget("x");
   EXPECT_THAT(registry.Scrape(), testing::Not(testing::HasSubstr("x{")));
   registry.NewCounter("x", "");  // the name is free again
+}
+
+TEST(MetricsTest, AnOwnerWritesItsSeriesUntilForgotten) {
+  Registry registry;
+  const std::string put = LabelText({{"method", "Put"}, {"code", "OK"}});
+  registry.RegisterSeries(Registry::Kind::kCounter, "calls_total", "Calls.", [&](Samples& samples) {
+    samples.Add(put, uint64_t{18446744073709551615u});
+    samples.Add("", 0.5);
+  });
+  registry.NewCounter("a_total", "");
+  EXPECT_EQ(registry.Scrape(),
+            "# HELP a_total \n# TYPE a_total counter\na_total 0\n"
+            "# HELP calls_total Calls.\n# TYPE calls_total counter\n"
+            "calls_total{method=\"Put\",code=\"OK\"} 18446744073709551615\ncalls_total 0.5\n");
+  EXPECT_FALSE(registry.TryCounter("calls_total", "").ok());
+  registry.Forget("calls_total");
+  EXPECT_TRUE(registry.TryGauge("calls_total", "").ok());
+}
+
+TEST(MetricsTest, TextsAreEscapedAndNumbersAreGos) {
+  Registry registry;
+  registry.NewGauge("g", "a\\b\nc\"d", {{"l", "a\\b\nc\"d"}}).Set(std::numeric_limits<double>::infinity());
+  registry.NewGauge("h", "").Set(1e21);
+  EXPECT_EQ(registry.Scrape(),
+            "# HELP g a\\\\b\\nc\"d\n# TYPE g gauge\ng{l=\"a\\\\b\\nc\\\"d\"} +Inf\n"
+            "# HELP h \n# TYPE h gauge\nh 1e+21\n");
 }
 
 TEST(MetricsTest, BadAndClashingNamesAreRefused) {

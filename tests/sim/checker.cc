@@ -22,6 +22,18 @@ void RequireParsed(google::protobuf::MessageLite& message, const std::string& by
   if (!message.ParseFromString(bytes)) Wrong("an answer of {} bytes is not a {}", bytes.size(), message.GetTypeName());
 }
 
+void ClearHeaders(TxnResponse& txn) {
+  for (ResponseOp& op : *txn.mutable_responses()) {
+    if (op.has_response_put()) op.mutable_response_put()->clear_header();
+    if (op.has_response_delete_range()) op.mutable_response_delete_range()->clear_header();
+    if (op.has_response_range()) op.mutable_response_range()->clear_header();
+    if (op.has_response_txn()) {
+      op.mutable_response_txn()->clear_header();
+      ClearHeaders(*op.mutable_response_txn());
+    }
+  }
+}
+
 // The answer to `write`, without headers, and the revision in its header.
 std::pair<Response, int64_t> Parse(const Write& write, const std::string& bytes) {
   const auto parsed = [&](auto response) {
@@ -33,11 +45,7 @@ std::pair<Response, int64_t> Parse(const Write& write, const std::string& bytes)
   if (std::holds_alternative<PutRequest>(write)) return parsed(PutResponse());
   if (std::holds_alternative<DeleteRangeRequest>(write)) return parsed(DeleteRangeResponse());
   auto out = parsed(TxnResponse());
-  for (ResponseOp& op : *std::get<TxnResponse>(out.first).mutable_responses()) {
-    if (op.has_response_put()) op.mutable_response_put()->clear_header();
-    if (op.has_response_delete_range()) op.mutable_response_delete_range()->clear_header();
-    if (op.has_response_range()) op.mutable_response_range()->clear_header();
-  }
+  ClearHeaders(std::get<TxnResponse>(out.first));
   return out;
 }
 
@@ -328,6 +336,27 @@ void Checker::CheckCompactRevision(Member& member) {
   }
 }
 
+void Checker::CheckRowSum(Member& member) {
+  mvcc::RowSum there;
+  storage::Snapshot snapshot = member.engine().OpenSnapshot().value();
+  storage::Cursor cursor = snapshot.OpenCursor(member.store().key_table(), {}, {}).value();
+  tenon_kv rows[64];
+  while (const size_t n = cursor.Next(rows, 1 << 20).value()) {
+    for (size_t i = 0; i < n; i++) {
+      mvcc::Revision revision;
+      bool tombstone;
+      if (!mvcc::ParseRevisionKey(storage::View(rows[i].key), revision, tombstone)) Wrong("a row's key is damaged");
+      there.Add(revision, tombstone, mvcc::RowDigest(storage::View(rows[i].val)));
+    }
+  }
+  counts_[Check::kRowSum]++;
+  const mvcc::RowSum& sum = member.store().row_sum();
+  if (there != sum) {
+    Wrong("there are {} rows with the sum {:016x}, the store says {} with {:016x}", there.rows, there.sum, sum.rows,
+          sum.sum);
+  }
+}
+
 void Checker::CheckState(Member& member, int64_t revision, Check check) {
   const Result<State> there = Read(member, revision);
   counts_[check]++;
@@ -366,6 +395,7 @@ void Checker::CheckStart(Member& member, int life) {
 void Checker::CheckNow(Member& member) {
   Discover(member);
   CheckCompactRevision(member);
+  CheckRowSum(member);
   CheckState(member, known_, Check::kReadsNow);
   CheckHash(member, 0);
   const int64_t lowest = std::max<int64_t>(compacted_, 1);

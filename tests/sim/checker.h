@@ -71,6 +71,7 @@ class Checker {
   void Accept(int64_t revision, Effect effect);
   void CheckAnswer(const Operation& op, int64_t revision, const Effect& expected, const Response& answer);
   void CheckCompactRevision(Member& member);
+  void CheckRowSum(Member& member);
   void CheckState(Member& member, int64_t revision, Check check);
   Result<State> Read(Member& member, int64_t revision);
   bool CompactionPossibleAbove(int64_t revision);

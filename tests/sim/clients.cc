@@ -21,9 +21,10 @@ Clients::Clients(Scheduler& scheduler, Scheduler::Queue& queue, SimDisk& disk, C
       trace_(trace),
       random_(seed),
       view_max_age_ns_(view_max_age_ns),
-      keys_(random_.Between(4, 30)),
+      keys_(random_.Chance(8) ? random_.Between(1200, 2500) : random_.Between(4, 30)),
       think_ns_(random_.Between(40'000'000, 250'000'000)),
-      weights_{random_.Between(20, 60), random_.Between(2, 8), random_.Between(10, 40), random_.Between(1, 4)},
+      weights_{random_.Between(20, 60), random_.Between(2, 8), random_.Between(10, 40), random_.Between(1, 4),
+               random_.Below(2)},
       current_(random_.Between(4, 12)) {}
 
 void Clients::Start() {
@@ -55,11 +56,12 @@ void Clients::Again(size_t client) {
 
 void Clients::Turn(size_t client) {
   if (member_ == nullptr || quiet_) return Again(client);
-  uint64_t dice = random_.Below(weights_[0] + weights_[1] + weights_[2] + weights_[3]);
+  uint64_t dice = random_.Below(weights_[0] + weights_[1] + weights_[2] + weights_[3] + weights_[4]);
   if (dice < weights_[0]) return SendWrite(client);
   if ((dice -= weights_[0]) < weights_[1]) return SendCompaction(client);
   if ((dice -= weights_[1]) < weights_[2]) return SendRange(client);
-  HoldView(client);
+  if ((dice -= weights_[2]) < weights_[3]) return HoldView(client);
+  Defragment(client);
 }
 
 OperationPtr Clients::NewOperation() {
@@ -109,11 +111,11 @@ void Clients::SendWrite(size_t client) {
   } else if (dice < 70) {
     op->request = Write(RandomDelete());
   } else {
-    op->request = Write(RandomTxn());
+    op->request = Write(keys_ > 100 && random_.Chance(50) ? BulkPut() : RandomTxn());
   }
   const Write& write = std::get<Write>(op->request);
-  if (!std::holds_alternative<DeleteRangeRequest>(write) && !member_->admit(1000)) {
-    counts_.refused++;  // as kernel/api does
+  if (!std::holds_alternative<DeleteRangeRequest>(write) && !member_->admit(1000) && random_.Chance(80)) {
+    counts_.refused++;  // as kernel/api does; what was admitted just before is refused by the applier
     current_[client] = nullptr;
     return Again(client);
   }
@@ -211,11 +213,30 @@ void Clients::HoldView(size_t client) {
   });
 }
 
+void Clients::Defragment(size_t client) {
+  const OperationPtr op = current_[client] = NewOperation();
+  op->request = RangeRequest();
+  member_->worker().Post([this, client, op, member = member_] {
+    const Result<bool> done = member->engine().Compact(scheduler_.MonoNs() + 1'000'000);
+    Answer(client, op, done.status(), [] {});
+  });
+}
+
 // ---- requests ----
+
+std::string Clients::RandomPrefix(std::string& key) {
+  key.resize(random_.Between(1, key.size()));
+  std::string end = key;
+  end.back()++;
+  return end;
+}
 
 std::string Clients::NewValue() {
   std::string value = fmt::format("v{}-", ++next_id_);
-  const uint64_t pad = random_.Chance(4) ? random_.Below(4000) : random_.Below(120);
+  const uint64_t pad = keys_ > 100               ? random_.Below(30)
+                       : random_.Below(300) == 0 ? random_.Below(60'000)
+                       : random_.Chance(4)       ? random_.Below(4000)
+                                                 : random_.Below(120);
   for (uint64_t i = 0; i < pad; i++) value += static_cast<char>('a' + random_.Below(26));
   return value;
 }
@@ -233,12 +254,33 @@ DeleteRangeRequest Clients::RandomDelete() {
   request.set_key(RandomKey());
   request.set_prev_kv(random_.Chance(30));
   if (random_.Chance(30)) request.set_range_end(RandomKey());
+  if (random_.Chance(10)) request.set_range_end(RandomPrefix(*request.mutable_key()));
   if (random_.Chance(3)) request.set_range_end(std::string(1, '\0'));
   return request;
 }
 
+TxnRequest Clients::BulkPut() {
+  TxnRequest txn;
+  const uint64_t first = random_.Below(keys_);
+  for (uint64_t n = random_.Between(50, 128), i = 0; i < n; i++) {
+    *txn.add_success()->mutable_request_put() = RandomPut();
+    txn.mutable_success(static_cast<int>(i))->mutable_request_put()->set_key(KeyOf((first + 7 * i) % keys_));
+  }
+  *txn.mutable_failure() = txn.success();  // no compare: never taken
+  return txn;
+}
+
 TxnRequest Clients::RandomTxn() {
   TxnRequest txn;
+  // etcd refuses two changes of one key: each key is used once.
+  std::vector<std::string> keys;
+  const uint64_t from = keys_ > 100 ? random_.Below(keys_ - 30) : 0;
+  for (uint64_t i = 0; i < std::min<uint64_t>(keys_, 30); i++) keys.push_back(KeyOf(from + i));
+  FillTxn(txn, std::move(keys), 0);
+  return txn;
+}
+
+void Clients::AddCompares(TxnRequest& txn) {
   for (uint64_t n = random_.Below(3); n > 0; n--) {
     Compare* c = txn.add_compare();
     const std::string key = RandomKey();
@@ -265,30 +307,38 @@ TxnRequest Clients::RandomTxn() {
         c->set_value(there != now.end() && near == 0 ? there->second.value : "other");
     }
   }
+}
+
+void Clients::FillTxn(TxnRequest& txn, std::vector<std::string> all, int depth) {
+  AddCompares(txn);
   for (auto* ops : {txn.mutable_success(), txn.mutable_failure()}) {
-    // etcd refuses two changes of one key: each key is used once.
-    std::vector<std::string> keys;
-    for (uint64_t i = 0; i < keys_; i++) keys.push_back(fmt::format("k{:02}", i));
-    const bool marked = random_.Chance(80);
-    for (uint64_t n = random_.Between(1, 4); n > 0 && !keys.empty(); n--) {
+    std::vector<std::string> keys = all;
+    const auto take = [&] {
       const size_t at = random_.Below(keys.size());
       const std::string key = keys[at];
       keys.erase(keys.begin() + static_cast<ptrdiff_t>(at));
+      return key;
+    };
+    const bool marked = depth == 0 && random_.Chance(80);
+    for (uint64_t n = random_.Between(1, 4); n > 0 && !keys.empty(); n--) {
       RequestOp* op = ops->Add();
       const uint64_t dice = random_.Below(100);
       if (dice < 50 || (n == 1 && marked)) {
         *op->mutable_request_put() = RandomPut();
-        op->mutable_request_put()->set_key(key);
-      } else if (dice < 75) {
-        op->mutable_request_delete_range()->set_key(key);
+        op->mutable_request_put()->set_key(take());
+      } else if (dice < 70) {
+        op->mutable_request_delete_range()->set_key(take());
         op->mutable_request_delete_range()->set_prev_kv(random_.Chance(50));
+      } else if (dice < 80 && depth < 3 && keys.size() >= 2) {
+        std::vector<std::string> inner;
+        for (uint64_t i = random_.Between(1, keys.size() / 2); i > 0; i--) inner.push_back(take());
+        FillTxn(*op->mutable_request_txn(), std::move(inner), depth + 1);
       } else {
-        op->mutable_request_range()->set_key(key);
+        op->mutable_request_range()->set_key(take());
         if (random_.Chance(50)) op->mutable_request_range()->set_range_end(std::string(1, '\0'));
       }
     }
   }
-  return txn;
 }
 
 RangeRequest Clients::RandomRange() {
@@ -297,6 +347,7 @@ RangeRequest Clients::RandomRange() {
   request.set_key(random_.Chance(10) ? std::string(1, '\0') : RandomKey());
   const uint64_t shape = random_.Below(100);
   if (shape < 30) request.set_range_end(RandomKey());
+  if (shape >= 60 && shape < 75) request.set_range_end(RandomPrefix(*request.mutable_key()));
   if (shape >= 30 && shape < 60) request.set_range_end(std::string(1, '\0'));
   if (random_.Chance(40)) {
     const int64_t low = std::max<int64_t>(checker_.compacted() - 5, 1);

@@ -29,15 +29,23 @@ class Clients {
   void SendCompaction(size_t client);
   void SendRange(size_t client);
   void HoldView(size_t client);
+  void Defragment(size_t client);
   // Runs `arrive` when the answer has crossed the network, unless the member dies before it lets go of it.
   void Answer(size_t client, const OperationPtr& op, const Status& status, std::function<void()> arrive);
   apply::Proposal::Done WriteDone(size_t client, const OperationPtr& op);
 
-  std::string RandomKey() { return fmt::format("k{:02}", random_.Below(keys_)); }
+  std::string KeyOf(uint64_t n) const { return fmt::format("k{:0{}}", n, keys_ > 100 ? 4 : 2); }
+  std::string RandomKey() { return KeyOf(random_.Below(keys_)); }
+  // The end of the keys that begin as `key` does, up to a random length.
+  std::string RandomPrefix(std::string& key);
   std::string NewValue();
   etcdserverpb::PutRequest RandomPut();
   etcdserverpb::DeleteRangeRequest RandomDelete();
   etcdserverpb::TxnRequest RandomTxn();
+  etcdserverpb::TxnRequest BulkPut();  // of many keys
+  void AddCompares(etcdserverpb::TxnRequest& txn);
+  // Random operations on keys of `keys`, each used once at most.
+  void FillTxn(etcdserverpb::TxnRequest& txn, std::vector<std::string> keys, int depth);
   etcdserverpb::RangeRequest RandomRange();
 
   Scheduler& scheduler_;
@@ -49,7 +57,7 @@ class Clients {
   Random random_;
   const uint64_t view_max_age_ns_;
   const uint64_t keys_, think_ns_;
-  std::array<uint64_t, 4> weights_;  // write, compaction, range, view: swarm
+  std::array<uint64_t, 5> weights_;  // write, compaction, range, view, defragment: swarm
   std::vector<OperationPtr> current_;
   Member* member_ = nullptr;
   int life_ = 0;

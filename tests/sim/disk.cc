@@ -186,6 +186,13 @@ bool SimDisk::Damage(const std::string& wal_dir, Random& random) {
   return true;
 }
 
+void SimDisk::DamageCopy(const std::string& path, Random& random) {
+  std::string bytes = platter_.Contents(path);
+  if (bytes.empty()) return;
+  bytes[random.Below(bytes.size())] ^= static_cast<char>(1 << random.Below(8));
+  platter_.SetContents(path, std::move(bytes));
+}
+
 void SimDisk::Repair() {
   if (!damage_) return;
   if (platter_.Exists(damage_->path).value_or(false)) platter_.SetContents(damage_->path, damage_->before);

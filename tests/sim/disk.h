@@ -60,6 +60,8 @@ class SimDisk : public Disk {
 
   // Flips a bit in a record of the log; false: there is none. Undone by Repair.
   bool Damage(const std::string& wal_dir, Random& random);
+  // The same anywhere in a file; it stays.
+  void DamageCopy(const std::string& path, Random& random);
   void Repair();
   void ForgetDamage() { damage_.reset(); }  // it stays
   bool damaged() const { return damage_.has_value(); }

@@ -107,11 +107,7 @@ tenon_storage_v1 SimEngine::MakeTable(EngineKind kind, bool hold_deletes) {
                    tenon_slice* vals,
                    size_t* done) { return Inner().multi_get(Of(self).inner_, s, table, keys, n, max, vals, done); };
   t.cursor_open = [](void* self, tenon_snap* s, uint32_t table, tenon_range range, uint32_t flags, tenon_cursor** c,
-                     tenon_error* e) {
-    const SimEngine& me = Of(self);
-    if (me.restoring_ && table == me.key_table_ && !me.hidden_from_.empty()) range.hi = Slice(me.hidden_from_);
-    return Inner().cursor_open(me.inner_, s, table, range, flags, c, e);
-  };
+                     tenon_error* e) { return Inner().cursor_open(Of(self).inner_, s, table, range, flags, c, e); };
   t.cursor_next = [](void* self, tenon_cursor* c, tenon_kv* out, size_t rows, size_t bytes, size_t* n) {
     return Inner().cursor_next(Of(self).inner_, c, out, rows, bytes, n);
   };
@@ -119,6 +115,14 @@ tenon_storage_v1 SimEngine::MakeTable(EngineKind kind, bool hold_deletes) {
     return Inner().cursor_seek(Of(self).inner_, c, key);
   };
   t.cursor_close = [](void* self, tenon_cursor* c) { Inner().cursor_close(Of(self).inner_, c); };
+  // Takes what it likes of what is not durable yet along, as an engine that rewrites its file.
+  t.compact = [](void* self, uint64_t, tenon_error* e) -> tenon_status {
+    SimEngine& me = Of(self);
+    if (me.disk_.kind() == EngineKind::kVolatile) return TENON_OK;
+    uint64_t durable;
+    const tenon_status status = me.Persist(0, &durable, e);
+    return status == TENON_OK && me.disk_.random_.Chance(30) ? TENON_DEADLINE : status;
+  };
   t.stats = [](void* self, tenon_storage_stats* out) { Inner().stats(Of(self).inner_, out); };
   return t;
 }
@@ -144,21 +148,12 @@ tenon_status SimEngine::Open(const tenon_storage_open* how, tenon_error* error) 
   for (const auto& [place, value] : disk_.base_) {
     ops.push_back({TENON_OP_PUT, place.first, Slice(place.second), Slice(value)});
   }
-  if (disk_.mutant_ == Mutant::kStaleIndex && key_table_ != UINT32_MAX) {
-    restoring_ = true;
-    auto row = disk_.base_.lower_bound({key_table_ + 1, ""});
-    for (uint64_t back = disk_.random_.Between(1, 20); back > 0 && row != disk_.base_.begin(); back--) {
-      if ((--row)->first.first != key_table_) break;
-      hidden_from_ = row->first.second;
-    }
-  }
   if (ops.empty()) return TENON_OK;
   return Inner().apply(inner_, ops.data(), ops.size(), disk_.base_index_, error);
 }
 
 tenon_status SimEngine::Apply(const tenon_op* ops, size_t n, uint64_t index, tenon_error* error) {
   if (failed_) return Say(error, TENON_IO, "the engine has failed before");
-  restoring_ = false;
   std::vector<EngineDisk::Op> taken;
   for (size_t i = 0; i < n; i++) {
     taken.push_back({ops[i].type, ops[i].table, std::string(View(ops[i].key)), std::string(View(ops[i].val))});

@@ -80,8 +80,6 @@ class SimEngine {
 
   // For mutants.
   uint32_t key_table_ = UINT32_MAX, meta_table_ = UINT32_MAX;
-  bool restoring_ = false;
-  std::string hidden_from_;  // rows of the table key that the first scan does not see
 };
 
 }  // namespace tenon::sim

@@ -14,14 +14,15 @@ enum class Fault : int {
   kSyncError,   // EIO from fdatasync: what was to be made durable is forgotten
   kDiskFull,
   kSlowDisk,
-  kClockJump,  // the machine stood still, or the wall clock was set
-  kRestart,    // an orderly stop and a start
-  kDamage,     // a flipped bit in the log while the member is down
+  kClockJump,   // the machine stood still, or the wall clock was set
+  kRestart,     // an orderly stop and a start
+  kDamage,      // a flipped bit in the log while the member is down
+  kDamageCopy,  // the same in an index snapshot, or in the newer of two streams: nothing may be lost
 };
-inline constexpr int kFaults = 10;
-inline constexpr std::string_view kFaultNames[kFaults] = {"kill",       "power-loss", "power-cut", "write-error",
-                                                          "sync-error", "disk-full",  "slow-disk", "clock-jump",
-                                                          "restart",    "damaged-log"};
+inline constexpr int kFaults = 11;
+inline constexpr std::string_view kFaultNames[kFaults] = {"kill",       "power-loss",  "power-cut",   "write-error",
+                                                          "sync-error", "disk-full",   "slow-disk",   "clock-jump",
+                                                          "restart",    "damaged-log", "damaged-copy"};
 
 enum class Check : int {
   kAnswers,      // a write's whole answer equals the model's
@@ -37,11 +38,32 @@ enum class Check : int {
   kOtherEngine,  // the same log into the other engine: the same HashKV
   kSyncFatal,    // a failed sync stops the member at once, and nothing asked later is acknowledged
   kDamageSeen,   // a damaged log is not taken for a good one
+  kRowSum,       // the stored sum over the rows is that of the rows which are there
+  kAlarmGone,    // NOSPACE that the disk raised goes when there is space again, whatever restarts came between
+  // Starts, to see that each way was gone.
+  kFromIndex,           // with an index snapshot
+  kFromIndexInRemoval,  // the same, in the middle of a compaction's removal
+  kFromStream,          // with a stream
 };
-inline constexpr int kChecks = 13;
-inline constexpr std::string_view kCheckNames[kChecks] = {
-    "answers",   "survival",    "discovered", "reads-now",    "reads-old",  "held-views", "revisions",
-    "compacted", "not-applied", "hash",       "other-engine", "sync-fatal", "damage-seen"};
+inline constexpr int kChecks = 18;
+inline constexpr std::string_view kCheckNames[kChecks] = {"answers",
+                                                          "survival",
+                                                          "discovered",
+                                                          "reads-now",
+                                                          "reads-old",
+                                                          "held-views",
+                                                          "revisions",
+                                                          "compacted",
+                                                          "not-applied",
+                                                          "hash",
+                                                          "other-engine",
+                                                          "sync-fatal",
+                                                          "damage-seen",
+                                                          "row-sum",
+                                                          "alarm-gone",
+                                                          "from-index",
+                                                          "from-index-in-removal",
+                                                          "from-stream"};
 
 struct Counts {
   std::array<uint64_t, kFaults> faults{};
@@ -58,14 +80,15 @@ struct Counts {
   }
 };
 
-// Bugs that the simulator must find. Each is a twin that misbehaves at a seam, with the effect that the bug would have.
+// Bugs that the simulator must find: twins that misbehave at a seam with the effect that the bug would have, and for
+// the index snapshot a condition planted in the code itself.
 enum class Mutant {
   kNone,
   kAckBeforeSync,       // the disk's Sync of the log returns at once and does nothing
   kIndexOutsideBatch,   // the engine stores the applied index as a batch of its own
   kCompactionMarkLost,  // the engine loses scheduledCompactRev and finishedCompactRev
   kTombstoneDropped,    // compaction removes a tombstone at its boundary but not the put that it hides
-  kStaleIndex,          // at start the index is built without the newest revisions
+  kStaleIndex,          // mvcc/index_snapshot takes a file from before a compaction
   kDamageAccepted,      // the log ends for the reader where a record is damaged
 };
 

@@ -1,7 +1,7 @@
 #include "tests/sim/model.h"
 
 #include <algorithm>
-#include <set>
+#include <deque>
 
 #include "kernel/base/check.h"
 #include "kernel/base/crc32c.h"
@@ -75,10 +75,24 @@ struct Working {
       default: return there && compared(found->second.value, c.value());  // an absent key has no value to compare
     }
   }
-  TxnResponse Txn(const TxnRequest& request) {
-    TxnResponse response;
+  // All that is compared is compared before anything is changed, in nested transactions too.
+  void Decide(const TxnRequest& request, std::deque<bool>& path) const {
     const bool ok =
         std::all_of(request.compare().begin(), request.compare().end(), [&](const Compare& c) { return Holds(c); });
+    path.push_back(ok);
+    for (const RequestOp& op : ok ? request.success() : request.failure()) {
+      if (op.has_request_txn()) Decide(op.request_txn(), path);
+    }
+  }
+  TxnResponse Txn(const TxnRequest& request) {
+    std::deque<bool> path;
+    Decide(request, path);
+    return Txn(request, path);
+  }
+  TxnResponse Txn(const TxnRequest& request, std::deque<bool>& path) {
+    TxnResponse response;
+    const bool ok = path.front();
+    path.pop_front();
     response.set_succeeded(ok);
     for (const RequestOp& op : ok ? request.success() : request.failure()) {
       ResponseOp* out = response.add_responses();
@@ -86,6 +100,8 @@ struct Working {
         *out->mutable_response_put() = Put(op.request_put());
       } else if (op.has_request_delete_range()) {
         *out->mutable_response_delete_range() = Delete(op.request_delete_range());
+      } else if (op.has_request_txn()) {
+        *out->mutable_response_txn() = Txn(op.request_txn(), path);
       } else {
         *out->mutable_response_range() = sim::Range(op.request_range(), state);
       }
@@ -130,13 +146,18 @@ RangeResponse Range(const RangeRequest& request, const State& state) {
   return response;
 }
 
+bool Changed(const TxnResponse& response) {
+  for (const ResponseOp& op : response.responses()) {
+    if (op.has_response_put() || op.response_delete_range().deleted() > 0) return true;
+    if (op.has_response_txn() && Changed(op.response_txn())) return true;
+  }
+  return false;
+}
+
 bool Changed(const Response& response) {
   if (std::holds_alternative<PutResponse>(response)) return true;
   if (const auto* del = std::get_if<DeleteRangeResponse>(&response)) return del->deleted() > 0;
-  for (const ResponseOp& op : std::get<TxnResponse>(response).responses()) {
-    if (op.has_response_put() || op.response_delete_range().deleted() > 0) return true;
-  }
-  return false;
+  return Changed(std::get<TxnResponse>(response));
 }
 
 uint32_t HashKv(const History& history, int64_t revision, int64_t compact_revision) {

@@ -1,6 +1,7 @@
 #include "tests/sim/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace tenon::sim {
 
@@ -14,6 +15,23 @@ void Scheduler::Queue::Post(Task task) {
 void Scheduler::Queue::PostAfter(uint64_t delay_ns, Task task) {
   const uint64_t late = scheduler_.random_.Below(200'000);  // no timer is exact
   tasks_.emplace(std::pair{scheduler_.MonoNs() + delay_ns + late, scheduler_.sequence_++}, std::move(task));
+}
+
+// A thread that could be asleep is, half of the time.
+void Scheduler::Queue::RunOrPost(Task task) {
+  const uint64_t now = scheduler_.MonoNs();
+  const bool idle = busy_until_ <= now && (tasks_.empty() || tasks_.begin()->first.first > now);
+  if (!idle || scheduler_.current_ == this || scheduler_.random_.Chance(50)) return Post(std::move(task));
+  struct StandIn {  // also when a failed CHECK throws
+    Queue& queue;
+    Queue* const caller = std::exchange(queue.scheduler_.current_, &queue);
+    ~StandIn() {
+      queue.busy_until_ = queue.scheduler_.MonoNs();
+      queue.scheduler_.current_ = caller;
+    }
+  } stand_in{*this};
+  task();
+  task = nullptr;
 }
 
 void Scheduler::Queue::Clear() {

@@ -24,6 +24,7 @@ class Scheduler : public Clock {
     Queue(Scheduler& scheduler, uint64_t id) : scheduler_(scheduler), id_(id) {}
     void Post(Task task) override;
     void PostAfter(uint64_t delay_ns, Task task) override;
+    void RunOrPost(Task task) override;
     bool IsCurrent() const override { return scheduler_.current_ == this; }
     // What waits is dropped, as when the process dies.
     void Clear();

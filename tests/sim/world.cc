@@ -17,18 +17,25 @@ void ThrowCheck(const char* file, int line, const std::string& message) {
   throw Violation(fmt::format("CHECK failed at {}:{}: {}", file, line, message));
 }
 
-MemberOptions RandomOptions(Random random) {
+MemberOptions RandomOptions(Random random, Mutant mutant) {
   MemberOptions o;
-  o.segment_bytes = uint64_t{8 << 10} << random.Below(6);
+  o.log_segment_bytes = uint64_t{8 << 10} << random.Below(6);
   o.own_wal_thread = random.Chance(50);
   o.record_cache_bytes = random.Chance(50) ? 32 << 20 : random.Below(4000);
   o.view_max_age_ns = random.Chance(50) ? 60 * kSecond : random.Between(100, 2000) * kMillisecond;
   o.disk_watermark = random.Chance(50) ? 0 : 20'000;
   o.node.request_timeout_ns = random.Between(500, 7000) * kMillisecond;
-  if (random.Chance(10)) o.node.max_pending = random.Between(3, 10);
+  if (random.Chance(10)) o.node.max_unapplied = random.Between(3, 10);
+  if (random.Chance(10)) o.node.max_waiting_bytes = random.Between(200, 2000);
+  if (random.Chance(30)) o.node.max_batch = random.Between(1, 20);
+  if (random.Chance(30)) o.node.max_ahead = random.Between(1, 40);
   if (random.Chance(50)) o.node.log_entries_kept = random.Below(50);
-  o.persister.interval_ns = random.Between(100, 5000) * kMillisecond;
-  o.persister.log_bytes = random.Between(2, 200) << 10;
+  o.persist_interval_ns = random.Between(100, 5000) * kMillisecond;
+  o.persist_log_bytes = random.Between(2, 200) << 10;
+  o.index_snapshot.mutant_accepts_stale = mutant == Mutant::kStaleIndex;
+  if (random.Chance(80)) o.index_snapshot.min_changes = random.Between(1, 60);
+  o.index_snapshot.compaction_interval_ns = random.Chance(60) ? 0 : random.Between(100, 5000) * kMillisecond;
+  if (random.Chance(30)) o.apply.compaction_pause_ns = random.Between(1, 300) * kMillisecond;
   return o;
 }
 
@@ -70,7 +77,7 @@ World::World(uint64_t seed, Mutant mutant)
       mutant_(mutant),
       disk_(random_.Next(), scheduler_, trace_, counts_, mutant),
       engine_disk_(random_.Chance(70) ? EngineKind::kPrefix : EngineKind::kVolatile, random_.Next(), mutant),
-      options_(RandomOptions(random_.Fork())),
+      options_(RandomOptions(random_.Fork(), mutant)),
       enabled_(RandomFaults(random_.Fork())),
       checker_(counts_, random_.Next()),
       clients_(scheduler_, queue_, disk_, checker_, counts_, trace_, random_.Next(), options_.view_max_age_ns) {}
@@ -95,6 +102,9 @@ void World::Run() {
   clients_.Quiet();
   WaitUntilReady();
   Steps([&] { return clients_.idle(); }, "the last answers");
+  const bool watched = options_.disk_watermark > 0;
+  if (watched) Steps([&] { return !member_->alarms().Has(etcdserverpb::NOSPACE); }, "the alarm NOSPACE to go");
+  counts_[Check::kAlarmGone] += watched;
   checker_.CheckNow(*member_);
   StopOrderly();
   StartMember();
@@ -138,9 +148,10 @@ void World::StartMember() {
   if (opened.ok()) {
     disk_.ForgetDamage();  // in a part of the log that nobody needs any more
     member_ = *std::move(opened);
-    member_->BecomeReady([this, life = life_] {
+    CountStart();
+    member_->Start([this, life = life_] {
       queue_.Post([this, life] {
-        if (life != life_ || member_ == nullptr) return;
+        if (life != life_ || member_ == nullptr || fatal_) return;
         checker_.CheckStart(*member_, life_);
         ready_ = true;
         clients_.Serve(*member_, life_);
@@ -159,6 +170,15 @@ void World::StartMember() {
     throw Violation(fmt::format("the member does not start: {}", opened.status().ToString()));
   }
   queue_.PostAfter(random_.Between(1, 200) * kMillisecond, [this] { StartMember(); });
+}
+
+void World::CountStart() {
+  const mvcc::Store& store = member_->store();
+  if (member_->index_snapshot().revision() > 0) {
+    counts_[Check::kFromIndex]++;
+    if (store.scheduled_compact() > store.finished_compact()) counts_[Check::kFromIndexInRemoval]++;
+  }
+  if (engine() == EngineKind::kVolatile && member_->applier().applied().value > 0) counts_[Check::kFromStream]++;
 }
 
 void World::End() {
@@ -276,7 +296,35 @@ void World::Strike(Fault fault) {
       random_.Chance(50) ? Kill() : LosePower();
       if (disk_.Damage(Member::kWalDirectory, random_)) counts_[fault]++;
       return start_later();
+    case Fault::kDamageCopy:
+      if (member_ == nullptr) return;
+      random_.Chance(50) ? Kill() : LosePower();
+      if (DamageCopy()) counts_[fault]++;
+      return start_later();
   }
+}
+
+bool World::DamageCopy() {
+  const auto files = [&](const char* directory, std::string_view suffix) {
+    std::vector<std::string> paths;
+    for (const std::string& name : disk_.List(directory).value_or(std::vector<std::string>())) {
+      if (name.size() > suffix.size() && std::string_view(name).substr(name.size() - suffix.size()) == suffix) {
+        paths.push_back(fmt::format("{}/{}", directory, name));
+      }
+    }
+    return paths;
+  };
+  const std::vector<std::string> streams = files(Member::kStreamDirectory, ".stream");
+  const std::vector<std::string> indexes = files(Member::kIndexDirectory, ".index");
+  // Of a single stream there is no other copy.
+  if (streams.size() >= 2 && random_.Chance(50)) {
+    disk_.DamageCopy(streams.back(), random_);
+  } else if (!indexes.empty()) {
+    disk_.DamageCopy(indexes[random_.Below(indexes.size())], random_);
+  } else {
+    return false;
+  }
+  return true;
 }
 
 void World::EndFaults() {
@@ -295,17 +343,20 @@ void World::NextAudit() {
   });
 }
 
-// The log is whole, since this engine never let go of any: the other engine must make the same of it.
+// The other engine must make the same of the newest stream and the log behind it.
 void World::CheckOtherEngine() {
   const uint32_t hash = checker_.CheckHash(*member_, 0);
   Kill();
   EngineDisk other(EngineKind::kPrefix, random_.Next(), mutant_);
+  if (const Status moved = Member::MoveInto(other, disk_); !moved.ok()) {
+    throw Violation(fmt::format("the other engine does not take the stream: {}", moved.ToString()));
+  }
   Result<std::unique_ptr<Member>> opened = Member::Open(scheduler_, threads_, disk_, other, options_,
                                                         [](const Status& s) { throw Violation(s.ToString()); });
   if (!opened.ok()) throw Violation(fmt::format("the other engine does not start: {}", opened.status().ToString()));
   member_ = *std::move(opened);
   bool done = false;
-  member_->BecomeReady([&] { done = true; });
+  member_->Start([&] { done = true; });
   Steps([&] { return done; }, "the other engine to become ready");
   checker_.CheckNow(*member_);
   counts_[Check::kOtherEngine]++;

@@ -44,6 +44,7 @@ class World {
   void LosePower();
   void StopOrderly();
   void AfterStep();
+  void CountStart();
   void Steps(const std::function<bool()>& until, std::string_view what);
   void WaitUntilReady();
 
@@ -51,6 +52,7 @@ class World {
   void NextFault();
   void Strike(Fault fault);
   bool Enough() const;
+  bool DamageCopy();
   void EndFaults();
 
   void NextAudit();

@@ -71,14 +71,18 @@ class MemberFixture {
     Run();
   }
 
-  // `answers` gets "NAME:OK" or "NAME:what was said".
-  std::shared_ptr<const apply::Proposal> Put(const std::string& name, const std::string& key = "k") {
+  // `answers` gets "NAME:OK" or "NAME:what was said"; then `then` runs.
+  std::shared_ptr<const apply::Proposal> Put(const std::string& name, const std::string& key = "k",
+                                             std::function<void()> then = {}) {
     etcdserverpb::PutRequest r;
     r.set_key(key);
     const uint64_t id = ++next_id_;
     auto proposal = std::make_shared<const apply::Proposal>(
         apply::EncodeEntry(id, apply::Field::kPut, r.SerializeAsString()), apply::Request{id, r},
-        [this, name](const Status& status, Bufs) { Say(name, status); });
+        [this, name, then = std::move(then)](const Status& status, Bufs) {
+          Say(name, status);
+          if (then) then();
+        });
     node->Propose(proposal);
     return proposal;
   }

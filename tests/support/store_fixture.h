@@ -35,6 +35,7 @@ class StoreFixture {
 
   // Ends a turn: the engine takes the batch, everyone sees it.
   void Commit() {
+    store->Seal(batch);
     const Status status = engine->Apply(batch.ops(), Index(++index));
     EXPECT_TRUE(status.ok()) << status;
     batch.Clear();
@@ -63,8 +64,9 @@ class StoreFixture {
   }
   // One slice of the removal.
   mvcc::Store::Step CompactStep() {
-    const mvcc::Store::Step step = store->CompactStep(batch);
+    const mvcc::Store::Step step = store->CompactStep(batch).value();
     if (!batch.empty()) {
+      store->Seal(batch);
       const Status status = engine->Apply(batch.ops(), Index(index));
       EXPECT_TRUE(status.ok()) << status;
     }

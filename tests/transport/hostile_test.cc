@@ -136,13 +136,10 @@ TEST_F(HostileTest, AbandonedWorkHoldsTheConnection) {
   ASSERT_TRUE(kernel_.Await([&] { return kernel_.unary_calls >= 256; }));
   ExpectAlive();
   EXPECT_LT(kernel_.unary_calls, 2000);
-  while (kernel_.unary_calls < kCalls) {
-    int before = kernel_.unary_calls;
-    kernel_.LetGo();
-    ASSERT_TRUE(kernel_.Await([&] { return kernel_.unary_calls > before; })) << before;
-  }
-  sender.join();
   kernel_.LetGo();
+  sender.join();
+  // Some expired before their message came; the connection is heard to its end all the same.
+  EXPECT_TRUE(wire.Await(2 * kCalls - 1).ended);
 }
 
 TEST_F(HostileTest, FloodsOfFramesThatDoNothingAreCutOff) {

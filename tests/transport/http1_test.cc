@@ -123,6 +123,12 @@ TEST_F(Http1Test, ABrokenAnswerEndsTheConnectionUnfinished) {
   EXPECT_TRUE(wire.closed());
 }
 
+TEST_F(Http1Test, AnAnswerWithoutHeadersIsNone) {
+  Wire wire(port_);
+  wire.Send(Get("/headless"));
+  EXPECT_EQ(wire.ReadToEnd(), "");
+}
+
 TEST_F(Http1Test, WhatIsWrongIsSaidAndTheConnectionCloses) {
   std::string long_line(100'000, 'x');
   const std::pair<std::string, const char*> cases[] = {

@@ -171,6 +171,28 @@ TEST_F(ApplierTest, PhysicalCompactionAnswersWhenTheRowsAreGone) {
   EXPECT_EQ(s.Rows(), 1500u);
 }
 
+TEST_F(ApplierTest, NoRowGoesBeforeTheRemovalIsPrepared) {
+  std::vector<absl::AnyInvocable<void()>> preparing;
+  applier.emplace(Applier::Parts{*s.engine, s.tables, *s.store, alarms, membership, s.clock, thread, thread, metrics,
+                                 [this](const Status& status) { fatals.push_back(status); },
+                                 [&](absl::AnyInvocable<void()> done) { preparing.push_back(std::move(done)); }},
+                  AppliedState{}, Applier::Options{});
+  for (int i = 0; i < 100; i++) Put("k", fmt::format("{}", i));
+  Apply();
+  Compact(101, false);
+  Apply();
+  s.clock.Advance(1'000'000'000);
+  thread.Run();
+  ASSERT_EQ(preparing.size(), 1u);
+  EXPECT_EQ(s.store->compact_revision(), 101) << "readers see it at once";
+  EXPECT_EQ(s.store->removal_revision(), 0);
+  EXPECT_EQ(s.Rows(), 100u);
+  preparing[0]();
+  thread.Run();
+  EXPECT_EQ(s.Rows(), 1u);
+  EXPECT_EQ(s.store->finished_compact(), 101);
+}
+
 TEST_F(ApplierTest, PhysicalCompactionsThatMeetAreBothAnsweredOnce) {
   for (int i = 0; i < 5000; i++) Put(fmt::format("{:04}", i % 2500));
   Apply();

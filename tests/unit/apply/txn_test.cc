@@ -455,6 +455,21 @@ TEST_F(TxnTest, ReadOnlyMeansRangesAndNothingElse) {
   EXPECT_FALSE(IsReadOnly(r));
 }
 
+TEST_F(TxnTest, GrowsWithAPutInAnyBranchHoweverDeep) {
+  TxnRequest r;
+  EXPECT_FALSE(Grows(r));
+  *r.add_success()->mutable_request_range() = Get("a");
+  r.add_success()->mutable_request_delete_range()->set_key("a");
+  TxnRequest& inner = *r.add_failure()->mutable_request_txn();
+  EXPECT_FALSE(Grows(r));
+  AddPut(inner.add_failure()->mutable_request_txn()->mutable_failure(), "k");
+  EXPECT_TRUE(Grows(r));
+  r.clear_failure();
+  EXPECT_FALSE(Grows(r));
+  AddPut(r.mutable_success(), "k");
+  EXPECT_TRUE(Grows(r));
+}
+
 TEST_F(TxnTest, HundredsOfLevelsAreWalkedWithoutHarm) {
   TxnRequest r;
   TxnRequest* t = &r;

@@ -222,8 +222,6 @@ TEST(Flags, WhatIsNotBuiltIsRefusedByName) {
                          "--cipher-suites=x",
                          "--tls-min-version=TLS1.3",
                          "--tls-max-version=TLS1.2",
-                         "--cors=http://x:1",
-                         "--host-whitelist=x",
                          "--auth-token=jwt",
                          "--force-new-cluster",
                          "--initial-cluster-state=existing",
@@ -231,9 +229,7 @@ TEST(Flags, WhatIsNotBuiltIsRefusedByName) {
                          "--discovery-token=x",
                          "--discovery-endpoints=x",
                          "--discovery-srv=x",
-                         "--discovery-srv-name=x",
-                         "--listen-client-http-urls=http://127.0.0.1:1",
-                         "--listen-metrics-urls=http://127.0.0.1:1"};
+                         "--discovery-srv-name=x"};
   for (const std::string& flag : refused) {
     const std::string name = flag.substr(2, flag.find('=') - 2);
     const LoadOutcome outcome = LoadFlags({flag});
@@ -245,6 +241,47 @@ TEST(Flags, WhatIsNotBuiltIsRefusedByName) {
                           "--advertise-client-urls=https://a:1", "--initial-advertise-peer-urls=https://a:1"}) {
     EXPECT_THAT(Verdict(LoadFlags({url})), HasSubstr("TLS is not built yet in this version")) << url;
   }
+}
+
+TEST(Flags, HttpAndMetricsHaveListenersOfTheirOwn) {
+  const LoadOutcome outcome = LoadFlags({"--listen-client-http-urls=http://127.0.0.1:2381,unix:/tmp/h",
+                                         "--listen-metrics-urls=http://127.0.0.1:2382", "--metrics=extensive",
+                                         "--cors=http://a,http://b", "--host-whitelist=localhost"});
+  ASSERT_EQ(Verdict(outcome), "OK");
+  const Config c = Get(outcome);
+  ASSERT_EQ(c.listen_client_http_urls.size(), 2u);
+  EXPECT_EQ(c.listen_client_http_urls[0].Address(), "127.0.0.1:2381");
+  ASSERT_EQ(c.listen_metrics_urls.size(), 1u);
+  EXPECT_EQ(c.listen_metrics_urls[0].Address(), "127.0.0.1:2382");
+  EXPECT_EQ(c.cors, (std::vector<std::string>{"http://a", "http://b"}));
+  EXPECT_EQ(c.host_whitelist, (std::vector<std::string>{"localhost"}));
+
+  const Config file =
+      Get(LoadFile("listen-client-http-urls: http://127.0.0.1:1\nlisten-metrics-urls: "
+                   "[http://127.0.0.1:2, http://127.0.0.1:3]\nmetrics: extensive\n"));
+  EXPECT_EQ(file.listen_client_http_urls.size(), 1u);
+  EXPECT_EQ(file.listen_metrics_urls.size(), 2u);
+  EXPECT_EQ(file.metrics, "extensive");
+
+  const Case refused[] = {
+      {{"--listen-client-http-urls=http://example.com:1"}, 1, "expected IP in URL for binding (http://example.com:1)"},
+      {{"--listen-metrics-urls=http://example.com:1"}, 1, "expected IP in URL for binding (http://example.com:1)"},
+      {{"--listen-metrics-urls=https://127.0.0.1:1"}, 1, "TLS is not built yet in this version"},
+      {{"--listen-client-http-urls=http://localhost:2379"},
+       1,
+       "cannot bind both --listen-client-urls and --listen-client-http-urls on the same url http://localhost:2379"},
+  };
+  for (const Case& c : refused) {
+    EXPECT_EQ(ExitCode(LoadFlags(c.flags)), c.exit_code) << c.flags[0];
+    EXPECT_THAT(Verdict(LoadFlags(c.flags)), HasSubstr(c.says)) << c.flags[0];
+  }
+}
+
+// Names go into JSON and protobuf texts, which etcd's clients refuse to read otherwise.
+TEST(Flags, ANameIsText) {
+  EXPECT_EQ(Verdict(LoadFlags({"--name=\xc3\xa9t\xc3\xa9"})), "OK");
+  EXPECT_EQ(ExitCode(LoadFlags({"--name=a\xff"})), 1);
+  EXPECT_THAT(Verdict(LoadFlags({"--name=a\xff"})), HasSubstr("--name is not UTF-8 text: \"a\\ufffd\""));
 }
 
 TEST(Flags, TheDefaultOfWhatIsNotBuiltIsNoMistake) {
@@ -416,8 +453,9 @@ TEST(Commands, WhatPrintConfigPrintsReadsBackTheSame) {
 
 TEST(Commands, ModulesSurvivePrintConfig) {
   const std::string text =
-      "name: x\nmodules:\n  storage: {use: memory, config: {cache: 64MiB, deep: {list: [1, true, \"true\"]}}}\n"
-      "  transports: [{use: grpc}]\n  quota: {use: quota}\n  authn: [{use: ./a.so, sha256: " +
+      "name: x\nmodules:\n  storage: {use: memory, module: mem, config: {cache: 64MiB, deep: {list: [1, true, "
+      "\"true\"]}}}\n"
+      "  transports: [{use: grpc}]\n  quota: {use: quota}\n  peer: {use: h2}\n  authn: [{use: ./a.so, sha256: " +
       std::string(64, 'a') + "}, {use: simple-token}]\n";
   const std::string printed = Verdict(LoadFile(text, {"--print-config"}));
   const LoadOutcome again = LoadFile(printed);
@@ -426,8 +464,10 @@ TEST(Commands, ModulesSurvivePrintConfig) {
   const Config c = Get(again);
   EXPECT_EQ(c.modules.storage.config.ToJson(), R"({"cache":"64MiB","deep":{"list":[1,true,"true"]}})");
   EXPECT_EQ(c.modules.authn[0].sha256, std::string(64, 'a'));
+  EXPECT_EQ(c.modules.storage.module, "mem");
   EXPECT_TRUE(c.modules.Has("quota"));
-  EXPECT_EQ(c.modules.All().size(), 5u);
+  EXPECT_TRUE(c.modules.Has("peer"));
+  EXPECT_EQ(c.modules.All().size(), 6u);
 }
 
 }  // namespace

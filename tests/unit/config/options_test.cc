@@ -241,9 +241,12 @@ TEST(Configs, MemoryIsSingleWithAnotherEngine) {
   Config a = Get(single), b = Get(memory);
   EXPECT_EQ(a.modules.storage.use, "wiredtiger");
   EXPECT_EQ(b.modules.storage.use, "memory");
+  // A directory belongs to one engine: trying both must not end in a refusal.
   EXPECT_EQ(a.data_dir, "./tenon-data");
+  EXPECT_EQ(b.data_dir, "./tenon-memory");
   EXPECT_EQ(a.listen_client_urls[0].Address(), "127.0.0.1:2379");
   b.modules.storage.use = a.modules.storage.use;
+  b.data_dir = a.data_dir;
   EXPECT_EQ(ToYaml(a), ToYaml(b));
 }
 

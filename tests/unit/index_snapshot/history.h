@@ -80,7 +80,7 @@ class World {
     store_->Publish();
   }
   Store::Step Step() {
-    const Store::Step step = store_->CompactStep(batch_);
+    const Store::Step step = store_->CompactStep(batch_).value();
     if (!batch_.empty()) Apply();
     return step;
   }
@@ -115,6 +115,7 @@ class World {
 
  private:
   void Apply() {
+    store_->Seal(batch_);
     RecordedBatch recorded;
     for (const tenon_op& op : batch_.ops()) {
       EXPECT_TRUE(op.table == tables_.key || op.table == tables_.meta);

@@ -107,6 +107,30 @@ TEST_F(IndexSnapshotTest, OneFromAfterACompactionThatTheEngineLostIsNotUsed) {
   EXPECT_EQ(crashed->Rows().size(), 1u) << "the row would stay for ever";
 }
 
+TEST_F(IndexSnapshotTest, OneOfBeforeTheFirstRemovalServesAtEveryStepOfTheCompaction) {
+  World world(clock_, &disk_, {}, 0, {.min_changes = 100, .compaction_interval_ns = 0});
+  for (int i = 0; i < 6000; i++) world.Put(fmt::format("key/{:04}", i * 7919 % 2500), fmt::format("{}", i));
+  world.Write([](WriteTxn& txn) { txn.DeleteRange("key/0", "key/1"); });
+  const int64_t revision = world.store().revision();
+  world.Compact(revision);
+  ASSERT_TRUE(world.snapshot().WriteIfDue().ok());  // as Applier::before_removal does
+  ASSERT_EQ(world.snapshot().revision(), revision);
+  const size_t before = world.past().size();
+  world.FinishCompaction();
+  ASSERT_GT(world.past().size(), before + 3) << "several slices";
+  for (size_t left = before; left <= world.past().size(); left++) {
+    World loaded(clock_, &disk_, world.past(), left), scanned(clock_, nullptr, world.past(), left);
+    EXPECT_EQ(loaded.snapshot().revision(), revision) << left;
+    EXPECT_EQ(loaded.store().rows_written(), 0u) << "nothing is scanned";
+    EXPECT_EQ(loaded.Alive(revision), scanned.Alive(revision));
+    EXPECT_EQ(loaded.store().row_sum(), scanned.store().row_sum());
+    loaded.FinishCompaction();
+    EXPECT_EQ(loaded.Entries(), world.Entries());
+    EXPECT_EQ(loaded.Rows(), world.Rows());
+    EXPECT_EQ(loaded.store().row_sum(), world.store().row_sum());
+  }
+}
+
 TEST_F(IndexSnapshotTest, OneOfAnotherHistoryIsNotUsed) {
   world_.Put("a", "mine");
   Save();
@@ -252,6 +276,7 @@ TEST_F(IndexSnapshotTest, RandomHistoriesLoadAsTheyScan) {
       scanned.FinishCompaction();
       ASSERT_EQ(loaded.Entries(), scanned.Entries());
       ASSERT_EQ(loaded.Rows(), scanned.Rows());
+      ASSERT_EQ(loaded.store().row_sum(), scanned.store().row_sum());
     }
   }
   EXPECT_GT(used, 100u);

@@ -250,7 +250,7 @@ TEST_F(StoreTest, OneHotKeyIsRemovedInSlicesToo) {
   }
   ASSERT_TRUE(s.ScheduleCompact(s.store->revision()).ok());
   int slices = 1;
-  while (s.store->CompactStep(s.batch) == Store::Step::kMore) {
+  while (s.store->CompactStep(s.batch).value() == Store::Step::kMore) {
     EXPECT_LE(s.batch.ops().size(), 2u * KeyIndex::kStep);
     s.CompactStep();
     slices++;

@@ -3,8 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <functional>
 #include <future>
 #include <memory>
+#include <thread>
 
 #include "kernel/os/clock.h"
 
@@ -46,6 +50,84 @@ TEST(ThreadTest, ASleepingThreadIsWoken) {
     thread.Post([&] { ran.set_value(); });
     ran.get_future().wait();
   }
+}
+
+// Waits until `thread` sleeps and takes a caller's offer to stand in.
+void RunInside(Thread& thread, const std::function<void()>& task) {
+  bool inside = false;
+  while (!inside) {
+    std::atomic<bool> returned{false};
+    std::promise<bool> ran;
+    thread.RunOrPost([&] {
+      const bool here = !returned;
+      if (here) task();
+      ran.set_value(here);
+    });
+    returned = true;
+    inside = ran.get_future().get();
+  }
+}
+
+TEST(ThreadTest, WhoMayRunStandsInForASleepingThread) {
+  Thread thread("test");
+  const std::thread::id caller = std::this_thread::get_id();
+  bool as_the_thread = false;
+  std::thread::id ran_by;
+  std::promise<std::thread::id> posted_by;
+  RunInside(thread, [&] {
+    as_the_thread = thread.IsCurrent();
+    ran_by = std::this_thread::get_id();
+    thread.Post([&] { posted_by.set_value(std::this_thread::get_id()); });
+  });
+  EXPECT_TRUE(as_the_thread);
+  EXPECT_EQ(ran_by, caller);
+  EXPECT_FALSE(thread.IsCurrent());
+  EXPECT_NE(posted_by.get_future().get(), caller);  // what came meanwhile is the thread's own again
+}
+
+TEST(ThreadTest, AThreadAtWorkIsNotStoodInFor) {
+  Thread thread("test");
+  std::promise<void> go;
+  thread.Post([&] { go.get_future().wait(); });
+  bool ran = false;
+  thread.RunOrPost([&] { ran = true; });
+  EXPECT_FALSE(ran);
+  go.set_value();
+  thread.Stop();
+  EXPECT_TRUE(ran);
+}
+
+TEST(ThreadTest, DelayedTasksRunAfterAStandIn) {
+  Thread thread("test");
+  std::promise<void> delayed;
+  RunInside(thread, [&] { thread.PostAfter(kMs, [&] { delayed.set_value(); }); });
+  EXPECT_EQ(delayed.get_future().wait_for(std::chrono::seconds(30)), std::future_status::ready);
+}
+
+TEST(ThreadTest, StandInsAndTheThreadNeverRunTogether) {
+  int ran = 0;  // no atomic: TSan, or a lost count, would tell
+  Thread target("target");
+  std::vector<std::thread> callers;
+  for (int t = 0; t < 4; t++) {
+    callers.emplace_back([&] {
+      for (int i = 0; i < 5'000; i++) {
+        if (i % 3 == 0) target.Post([&] { ran++; });
+        if (i % 3 == 1) target.PostAfter(0, [&] { ran++; });
+        if (i % 3 == 2) target.RunOrPost([&] { ran++; });
+        if (i % 50 == 0) {
+          std::promise<void> seen;
+          target.Post([&] { seen.set_value(); });
+          seen.get_future().wait();
+        }
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  std::promise<void> all;
+  target.PostAfter(0, [&] { all.set_value(); });
+  all.get_future().wait();
+  target.Stop();
+  EXPECT_EQ(ran, 20'000);
 }
 
 TEST(ThreadTest, DelayedTasksRunWhenDueAndInOrder) {

@@ -34,7 +34,11 @@ def generate():
 
 
 sys.path.insert(0, str(generate()))
-rpc = importlib.import_module("rpc_pb2")
+try:
+    rpc = importlib.import_module("rpc_pb2")
+except ModuleNotFoundError as missing:
+    sys.exit(f"{sys.executable} has no module {missing.name!r}: the suites want Debian's /usr/bin/python3 and its "
+             "packages (./dev install-deps)")
 kv = importlib.import_module("kv_pb2")
 health = importlib.import_module("health_pb2")
 reflection = importlib.import_module("reflection_v1_pb2")

@@ -10,8 +10,8 @@ namespace tenon {
 
 class DataDir {
  public:
-  // Makes it if absent, locks it, reads its mark. FailedPrecondition: another process uses it, or it is etcd's, or
-  // another engine wrote it; the sentence says what to do.
+  // Makes it if absent, locks it, reads its mark. FailedPrecondition: another process uses it, or it is etcd's or
+  // somebody else's, or another engine wrote it; the sentence says what to do.
   static Result<DataDir> Open(Disk& disk, const std::string& path, const std::string& wal_dir,
                               const std::string& engine);
 
@@ -19,6 +19,7 @@ class DataDir {
   std::string engine() const { return path_ + "/member/engine"; }
   std::string streams() const { return path_ + "/member/snap"; }
   std::string index() const { return path_ + "/member/index"; }
+  std::string full_mark() const { return path_ + "/member/nospace"; }  // see node/disk_watch.h
   const std::string& path() const { return path_; }
 
  private:

@@ -1,5 +1,6 @@
-#include "kernel/data_dir.h"
+#include "kernel/member/data_dir.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "kernel/base/log.h"
@@ -27,6 +28,15 @@ Status WriteMark(Disk& disk, const std::string& directory, const std::string& pa
   RETURN_IF_ERROR(file->Sync());
   RETURN_IF_ERROR(disk.Rename(path + ".tmp", path));
   return disk.SyncDirectory(directory);
+}
+
+// etcd keeps its database and the segments of its log in there.
+Result<bool> IsEtcds(Disk& disk, const std::string& member) {
+  ASSIGN_OR_RETURN(const bool has_database, disk.Exists(member + "/snap/db"));
+  if (has_database) return true;
+  const Result<std::vector<std::string>> names = disk.List(member + "/wal");
+  if (!names.ok()) return false;  // what is no folder, or none that we may read, holds no log that we could tell
+  return std::any_of(names->begin(), names->end(), [](const std::string& name) { return name.ends_with(".wal"); });
 }
 
 std::string ParentOf(const std::string& path) {
@@ -58,10 +68,17 @@ Result<DataDir> DataDir::Open(Disk& disk, const std::string& path, const std::st
   ASSIGN_OR_RETURN(const bool marked, disk.Exists(mark));
   ASSIGN_OR_RETURN(const bool has_member, disk.Exists(path + "/member"));
   if (!marked && has_member) {
+    ASSIGN_OR_RETURN(const bool etcds, IsEtcds(disk, path + "/member"));
+    if (!etcds) {
+      return absl::FailedPreconditionError(
+          fmt::format("{} is not a data directory of Tenon's: it holds a folder member, but no file TENON beside it: "
+                      "choose an empty "
+                      "data-dir",
+                      path));
+    }
     return absl::FailedPreconditionError(
         fmt::format("{} holds the data of an etcd server, which Tenon cannot open: choose an empty data-dir, start, "
-                    "and copy the keys "
-                    "over with etcdctl make-mirror",
+                    "and copy the keys over with etcdctl make-mirror",
                     path));
   }
   // The mark stands for it: the first start alone pays for the directories above.

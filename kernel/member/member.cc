@@ -1,0 +1,266 @@
+#include "kernel/member/member.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernel/base/log.h"
+#include "proto/raft.pb.h"
+#include "proto/wal.pb.h"
+
+namespace tenon {
+namespace {
+
+constexpr std::string_view kClusterVersion = "3.7.0";
+constexpr uint64_t kAskAgainNs = 10'000'000;
+
+raft::Entry FoundingEntry(const cluster::Member& member) {
+  raftpb::ConfChange change;
+  change.set_id(0);
+  change.set_type(raftpb::ConfChangeAddNode);
+  change.set_node_id(member.id);
+  change.set_context(cluster::ToJson(member));
+  raft::Entry entry;
+  entry.term = Term(1);
+  entry.index = Index(1);
+  entry.type = raft::EntryType::kConfChange;
+  entry.payload = std::make_shared<raft::Payload>(change.SerializeAsString());
+  return entry;
+}
+
+}  // namespace
+
+struct Member::Log {
+  std::unique_ptr<wal::Wal> wal;
+  walpb::Metadata metadata;
+  raft::Config raft;
+  std::optional<std::pair<std::vector<raft::Entry>, raft::ConfState>> bootstrap;  // of a cluster that is founded here
+};
+
+// ---- the disk ----
+
+Result<std::unique_ptr<Member>> Member::Open(World world, std::unique_ptr<storage::Engine> engine, Options options) {
+  ASSIGN_OR_RETURN(DataDir data, DataDir::Open(world.disk, options.data_dir, options.wal_dir, options.engine));
+  RETURN_IF_ERROR(engine->Open(data.engine()));
+  std::unique_ptr<Member> member(new Member(std::move(world), std::move(options), std::move(data)));
+  member->engine_ = std::move(engine);
+  RETURN_IF_ERROR(member->OpenStore());
+  RETURN_IF_ERROR(member->OpenNode());
+  return member;
+}
+
+Member::~Member() = default;
+
+Status Member::OpenStore() {
+  if (!engine_->persistent()) {
+    streams_.emplace(world_.disk, data_.streams());
+    RETURN_IF_ERROR(streams_->Load(*engine_));
+  }
+  ASSIGN_OR_RETURN(tables_, storage::Tables::Open(*engine_));
+  mvcc::Store::Options options;
+  options.record_cache_bytes = options_.record_cache_bytes;
+  options.view_max_age_ns = options_.view_max_age_ns;
+  options.index_snapshot = &index_snapshot_.emplace(world_.disk, data_.index(), world_.clock, options_.index_snapshot);
+  ASSIGN_OR_RETURN(store_, mvcc::Store::Open(*engine_, tables_, world_.clock, options));
+  return alarms_.Restore(*engine_, tables_.alarm);
+}
+
+Result<Member::Log> Member::OpenLog(const apply::AppliedState& applied) {
+  wal::Options options;
+  options.segment_bytes = options_.log_segment_bytes;
+  options.background = &world_.worker;
+  options.clock = &world_.clock;
+  options.sync = options_.log_sync;
+  ASSIGN_OR_RETURN(const bool exists, wal::Wal::Exists(world_.disk, data_.wal()));
+  return exists ? RecoverLog(applied, options) : FoundLog(applied, options);
+}
+
+Result<Member::Log> Member::FoundLog(const apply::AppliedState& applied, const wal::Options& wal_options) {
+  if (applied.index.value > 0) {
+    return absl::DataLossError(
+        fmt::format("the engine holds {} applied entries but there is no log in {}: restore the "
+                    "log, or start with an empty data-dir",
+                    applied.index.value, data_.wal()));
+  }
+  cluster::Member self;
+  self.name = options_.name;
+  self.peer_urls = options_.peer_urls;
+  self.id = cluster::ComputeMemberId(self.peer_urls, options_.cluster_token);
+  Log log;
+  log.metadata.set_nodeid(self.id);
+  log.metadata.set_clusterid(cluster::ComputeClusterId({self.id}));
+  ASSIGN_OR_RETURN(log.wal, wal::Wal::Create(world_.disk, data_.wal(), log.metadata.SerializeAsString(), wal_options));
+  raft::ConfState conf;
+  conf.voters = {self.id};
+  log.bootstrap.emplace(std::vector<raft::Entry>{FoundingEntry(self)}, std::move(conf));
+  return log;
+}
+
+Result<Member::Log> Member::RecoverLog(const apply::AppliedState& applied, const wal::Options& wal_options) {
+  ASSIGN_OR_RETURN(const std::vector<raft::SnapshotMeta> snapshots, wal::Wal::Snapshots(world_.disk, data_.wal()));
+  raft::SnapshotMeta from;
+  for (const raft::SnapshotMeta& s : snapshots) {
+    if (s.index <= applied.index && s.index >= from.index) from = s;
+  }
+  auto found = wal::Wal::Open(world_.disk, data_.wal(), from, applied.index, wal_options);
+  if (absl::IsNotFound(found.status()) && streams_) {
+    return absl::DataLossError(fmt::format(
+        "the newest sound stream in {} ends at index {}, and the log no longer reaches back that far ({}): restore a "
+        "stream, or start with an empty data-dir",
+        data_.streams(), applied.index.value, Message(found.status())));
+  }
+  ASSIGN_OR_RETURN(auto opened, std::move(found));
+  wal::Recovered& recovered = opened.second;
+  if (recovered.dropped) {
+    LOG_WARN("dropped the torn tail of the log: a crash left it half written, and nothing in it was acknowledged",
+             {"file", recovered.dropped->file}, {"offset", recovered.dropped->offset},
+             {"reason", recovered.dropped->why});
+  }
+  Log log;
+  if (!log.metadata.ParseFromString(recovered.metadata)) {
+    return absl::DataLossError("the log's metadata record is damaged");
+  }
+  log.wal = std::move(opened.first);
+  log.raft.hard_state = recovered.hard_state;
+  // All that the engine has was committed, whatever the last state on disk says (it may be a little older).
+  log.raft.hard_state.commit = std::max(log.raft.hard_state.commit, applied.index);
+  log.raft.compacted = from;
+  log.raft.entries = std::move(recovered.entries);
+  log.raft.applied = applied.index;
+  log.raft.conf.voters = {log.metadata.nodeid()};
+  return log;
+}
+
+Status Member::OpenNode() {
+  ASSIGN_OR_RETURN(const apply::AppliedState applied, apply::ReadAppliedState(*engine_, tables_));
+  ASSIGN_OR_RETURN(Log log, OpenLog(applied));
+  const MemberId self = log.metadata.nodeid();
+  log.raft.id = self;
+  log.raft.seed = world_.clock.WallNs() ^ self;
+  log.raft.election_ticks = options_.election_ticks;
+  log.raft.pre_vote = options_.pre_vote;
+
+  uint64_t log_bytes_behind = 0;
+  for (const raft::Entry& e : log.raft.entries) {
+    if (e.index > applied.index) log_bytes_behind += e.bytes().size();
+  }
+
+  membership_ = std::make_unique<cluster::Membership>(log.metadata.clusterid(), self);
+  RETURN_IF_ERROR(membership_->Restore(*engine_, tables_));
+  ids_ = std::make_unique<cluster::RequestIds>(self, world_.clock.WallNs());
+  applier_ = std::make_unique<apply::Applier>(
+      apply::Applier::Parts{*engine_, tables_, *store_, alarms_, *membership_, world_.clock, world_.apply,
+                            world_.worker, world_.metrics, world_.fatal,
+                            [this](absl::AnyInvocable<void()> done) { persister_->BeforeRemoval(std::move(done)); }},
+      applied, options_.apply);
+  node_ = std::make_unique<node::Node>(
+      node::Node::Parts{std::move(log.wal), std::move(log.raft), std::move(log.bootstrap), *applier_, world_.clock,
+                        world_.node, world_.wal, world_.metrics, world_.fatal},
+      options_.node);
+
+  node::Persister::Options persist;
+  persist.interval_ns = options_.persist_interval_ns;
+  persist.log_bytes = options_.persist_log_bytes;
+  persist.streams = streams_ ? &*streams_ : nullptr;
+  persist.index_snapshot = &*index_snapshot_;
+  persist.log_bytes_behind = log_bytes_behind;
+  persister_ = std::make_unique<node::Persister>(*engine_, *applier_, *node_, world_.clock, world_.persist,
+                                                 world_.metrics, world_.fatal, persist);
+  disk_watch_ =
+      std::make_unique<node::DiskWatch>(world_.disk, std::vector{data_.path(), data_.wal()}, options_.disk_watermark,
+                                        data_.full_mark(), world_.worker, *node_, *ids_, self, alarms_);
+  return Ok();
+}
+
+// ---- running ----
+
+void Member::Start(absl::AnyInvocable<void(const Status&)> ready) {
+  ready_ = std::move(ready);
+  node_->Start();
+  AwaitReplay();
+}
+
+void Member::AwaitReplay() {
+  // A read that waits for all that was ever committed: the replay of the log is over when it is answered.
+  node_->ReadBarrier([this](const Status& status) {
+    if (stopped_) return;
+    if (status.ok()) {
+      world_.worker.Post([this] {
+        applier_->StartServing();
+        const std::vector<cluster::Member> members = membership_->List();
+        if (membership_->version() != kClusterVersion) {
+          membershippb::ClusterVersionSetRequest request;
+          request.set_ver(std::string(kClusterVersion));
+          announcements_.emplace_back(apply::Field::kClusterVersionSet, std::move(request));
+        }
+        for (const cluster::Member& m : members) {
+          if (m.id != membership_->self() || (m.name == options_.name && m.client_urls == options_.client_urls))
+            continue;
+          membershippb::ClusterMemberAttrSetRequest request;
+          request.set_member_id(m.id);
+          request.mutable_member_attributes()->set_name(options_.name);
+          for (const std::string& url : options_.client_urls) {
+            request.mutable_member_attributes()->add_client_urls(url);
+          }
+          announcements_.emplace_back(apply::Field::kClusterMemberAttrSet, std::move(request));
+        }
+        Announce();
+      });
+    } else if (absl::IsUnavailable(status)) {  // no leader yet
+      world_.worker.PostAfter(kAskAgainNs, [this] { AwaitReplay(); });
+    } else {
+      Ready(status);
+    }
+  });
+}
+
+void Member::Announce() {
+  if (announcements_.empty()) {
+    persister_->Start();
+    disk_watch_->Start();
+    return Ready(Ok());
+  }
+  const auto& [field, operation] = announcements_.back();
+  const auto* message = std::visit(
+      [](const auto& request) { return static_cast<const google::protobuf::MessageLite*>(&request); }, operation);
+  Propose(field, *message, operation, [this](const Status& status, Bufs) {
+    if (stopped_) return;
+    if (status.ok()) {
+      world_.worker.Post([this] {
+        announcements_.pop_back();
+        Announce();
+      });
+    } else if (absl::IsUnavailable(status)) {  // lost, or nobody leads any more: saying it twice does no harm
+      world_.worker.PostAfter(kAskAgainNs, [this] { Announce(); });
+    } else {
+      Ready(status);
+    }
+  });
+}
+
+void Member::Ready(const Status& status) {
+  // Whatever it captured goes with it: it may stand on a stack that is gone afterwards.
+  std::exchange(ready_, nullptr)(status);
+}
+
+void Member::Stop(const std::function<void()>& join) {
+  stopped_ = true;
+  disk_watch_->Stop();
+  persister_->Stop();
+  node_->Stop();
+  join();
+  persister_->Final();
+}
+
+Status Member::Close() {
+  store_.reset();
+  return engine_->Close();
+}
+
+void Member::Propose(apply::Field field, const google::protobuf::MessageLite& message, apply::Operation operation,
+                     apply::Proposal::Done done) {
+  apply::Request request{ids_->Next(), std::move(operation)};
+  std::string entry = apply::EncodeEntry(request.id, field, message.SerializeAsString());
+  node_->Propose(std::make_shared<const apply::Proposal>(std::move(entry), std::move(request), std::move(done)));
+}
+
+}  // namespace tenon

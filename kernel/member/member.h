@@ -1,0 +1,139 @@
+// One member of a cluster: everything between an engine and the outside world on one side and the API on the other.
+//
+// The data directory, the log and its recovery, the store with its index snapshot, the applier, the node, the
+// persister and the disk watch, put together in the one order that is right. It knows no plugin, no listener, no
+// configuration file and starts no thread: kernel.cc runs it on the real disk and clock, tests/sim on seeded twins.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "kernel/apply/alarms.h"
+#include "kernel/apply/applier.h"
+#include "kernel/apply/proposal.h"
+#include "kernel/base/status.h"
+#include "kernel/cluster/ids.h"
+#include "kernel/cluster/membership.h"
+#include "kernel/member/data_dir.h"
+#include "kernel/metrics/metrics.h"
+#include "kernel/mvcc/index_snapshot.h"
+#include "kernel/mvcc/store.h"
+#include "kernel/node/disk_watch.h"
+#include "kernel/node/node.h"
+#include "kernel/node/persister.h"
+#include "kernel/ports/clock.h"
+#include "kernel/ports/disk.h"
+#include "kernel/ports/executor.h"
+#include "kernel/snapshot/stream_files.h"
+#include "kernel/storage/engine.h"
+#include "kernel/wal/wal.h"
+
+namespace tenon {
+
+class Member {
+ public:
+  // Outlives the member.
+  struct World {
+    Disk& disk;
+    Clock& clock;
+    metrics::Registry& metrics;
+    // Threads. The log writer may share the node's: with one voter nothing but its answer is waited for there.
+    Executor &node, &wal, &apply, &persist, &worker;
+    // The member must stop at once: the disk or the engine is not to be trusted. [any]; may not return.
+    std::function<void(const Status&)> fatal;
+  };
+
+  struct Options {
+    std::string data_dir, wal_dir;  // wal_dir empty: inside of data_dir
+    std::string engine;             // its name, for the mark on the data directory
+    // Made known to the cluster at each start.
+    std::string name;
+    std::vector<std::string> client_urls;
+    // Only a member that never ran is founded with these.
+    std::vector<std::string> peer_urls;
+    std::string cluster_token;
+
+    uint64_t log_segment_bytes = wal::Options().segment_bytes;
+    bool log_sync = true;  // false: --unsafe-no-fsync
+    int election_ticks = 10;
+    bool pre_vote = true;
+    size_t record_cache_bytes = 32 << 20;
+    uint64_t view_max_age_ns = 60'000'000'000;
+    mvcc::IndexSnapshot::Options index_snapshot;
+    apply::Applier::Options apply;
+    node::Node::Options node;
+    uint64_t persist_interval_ns = 5'000'000'000;
+    uint64_t persist_log_bytes = 64 << 20;
+    uint64_t disk_watermark = 0;  // free bytes below which the disk counts as full; 0: never
+  };
+
+  // Locks and reads the data directory; `engine` is not open yet. Errors are sentences for the operator. [main]
+  static Result<std::unique_ptr<Member>> Open(World world, std::unique_ptr<storage::Engine> engine, Options options);
+  // As when the process ends: nothing is finished, nobody is answered. What is posted to the threads must be gone.
+  ~Member();
+
+  // Begins to run. `ready`: the log is replayed, the member has made itself known and takes requests; or an error,
+  // and it never will. [main]; `ready` is called on one of the threads.
+  void Start(absl::AnyInvocable<void(const Status&)> ready);
+  // Ends what runs, along the path of a write, and leaves the disk as a quick start wants it. `join` returns when
+  // nothing runs on the apply thread and on whatever reads from the store. [main]
+  void Stop(const std::function<void()>& join);
+  // After Stop, when no thread runs any more: closes the engine. [main]
+  Status Close();
+
+  // ---- [any] ----
+  void Propose(apply::Field field, const google::protobuf::MessageLite& message, apply::Operation operation,
+               apply::Proposal::Done done);
+  // May a request that adds `bytes` go in, as full as the disk is?
+  bool Admit(uint64_t bytes) { return disk_watch_->Admit(bytes); }
+  const DataDir& data() const { return data_; }
+  storage::Engine& engine() { return *engine_; }
+  mvcc::Store& store() { return *store_; }
+  const mvcc::IndexSnapshot& index_snapshot() const { return *index_snapshot_; }
+  apply::Alarms& alarms() { return alarms_; }
+  cluster::Membership& membership() { return *membership_; }
+  cluster::RequestIds& ids() { return *ids_; }
+  apply::Applier& applier() { return *applier_; }
+  node::Node& node() { return *node_; }
+
+ private:
+  struct Log;  // what recovery finds
+  Member(World world, Options options, DataDir data)
+      : world_(std::move(world)), options_(std::move(options)), data_(std::move(data)) {}
+  Status OpenStore();
+  Result<Log> OpenLog(const apply::AppliedState& applied);
+  Result<Log> FoundLog(const apply::AppliedState& applied, const wal::Options& wal_options);
+  Result<Log> RecoverLog(const apply::AppliedState& applied, const wal::Options& wal_options);
+  Status OpenNode();
+  void AwaitReplay();
+  void Announce();
+  void Ready(const Status& status);
+
+  const World world_;
+  const Options options_;
+  DataDir data_;
+  std::unique_ptr<storage::Engine> engine_;
+  storage::Tables tables_{};
+  std::optional<snapshot::StreamFiles> streams_;  // of an engine that keeps nothing on disk
+  std::optional<mvcc::IndexSnapshot> index_snapshot_;
+  std::unique_ptr<mvcc::Store> store_;
+  apply::Alarms alarms_;
+  std::unique_ptr<cluster::Membership> membership_;
+  std::unique_ptr<cluster::RequestIds> ids_;
+  std::unique_ptr<apply::Applier> applier_;
+  std::unique_ptr<node::Node> node_;
+  std::unique_ptr<node::Persister> persister_;
+  std::unique_ptr<node::DiskWatch> disk_watch_;
+
+  absl::AnyInvocable<void(const Status&)> ready_;
+  // What is still to be said to the cluster, last one first. [worker]
+  std::vector<std::pair<apply::Field, apply::Operation>> announcements_;
+  std::atomic<bool> stopped_{false};
+};
+
+}  // namespace tenon

@@ -1,0 +1,100 @@
+// NOSPACE for a full disk: raised, taken back, and known as the disk's own across restarts.
+#include "kernel/node/disk_watch.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+#include "tests/support/member_fixture.h"
+
+namespace tenon::node {
+namespace {
+
+using testing::MemberFixture;
+
+class DiskWatchTest : public ::testing::Test {
+ protected:
+  DiskWatchTest() {
+    m.Lead();
+    Restart();
+  }
+  // All that a restart of the process changes for the watch: what it remembers.
+  void Restart() {
+    if (!lives.empty()) lives.back()->Stop();
+    lives.push_back(std::make_unique<DiskWatch>(m.disk, std::vector<std::string>{"/member"}, 1000, "/member/nospace",
+                                                m.reader_thread, *m.node, ids, MemberFixture::kSelf, m.alarms));
+    lives.back()->Start();
+    m.Run();
+  }
+  void FillDisk() {
+    m.disk.SetCapacity(UINT64_MAX - 1);
+    const uint64_t used = UINT64_MAX - 1 - m.disk.Space("/")->free_bytes;
+    m.disk.SetCapacity(used + 500);
+  }
+  void MakeSpace() { m.disk.SetCapacity(UINT64_MAX); }
+  void Looks(int n = 3) {
+    for (int i = 0; i < n; i++) m.Tick(500'000'000);
+  }
+  bool Alarm() { return m.alarms.Has(etcdserverpb::NOSPACE); }
+
+  MemberFixture m;
+  cluster::RequestIds ids{MemberFixture::kSelf, 1};
+  std::vector<std::unique_ptr<DiskWatch>> lives;
+};
+
+TEST_F(DiskWatchTest, AlarmComesWithTheFullDiskAndGoesWithIt) {
+  FillDisk();
+  Looks();
+  EXPECT_TRUE(Alarm());
+  MakeSpace();
+  Looks();
+  EXPECT_FALSE(Alarm());
+  EXPECT_FALSE(*m.disk.Exists("/member/nospace"));
+}
+
+TEST_F(DiskWatchTest, AlarmGoesAlsoWhenARestartCameBetween) {
+  FillDisk();
+  Looks();
+  Restart();
+  MakeSpace();
+  Looks();
+  EXPECT_FALSE(Alarm());
+  FillDisk();
+  Looks();
+  MakeSpace();
+  Restart();  // the space came while nobody looked
+  Looks();
+  EXPECT_FALSE(Alarm());
+}
+
+TEST_F(DiskWatchTest, AlarmThatWasOnItsWayWhenTheSpaceCameGoesToo) {
+  FillDisk();
+  m.s.clock.Advance(500'000'000);
+  m.reader_thread.Run();  // looks and proposes; the node does not get to it
+  MakeSpace();
+  m.s.clock.Advance(500'000'000);
+  m.reader_thread.Run();
+  Looks();
+  EXPECT_FALSE(Alarm());
+}
+
+TEST_F(DiskWatchTest, SomebodyElsesAlarmStays) {
+  etcdserverpb::AlarmRequest request;
+  request.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
+  request.set_memberid(MemberFixture::kSelf);
+  request.set_alarm(etcdserverpb::NOSPACE);
+  apply::Request r{ids.Next(), request};
+  std::string entry = apply::EncodeEntry(r.id, apply::Field::kAlarm, request.SerializeAsString());
+  m.node->Propose(std::make_shared<const apply::Proposal>(std::move(entry), std::move(r), [](const Status&, Bufs) {}));
+  m.Run();
+  FillDisk();
+  Looks();
+  Restart();
+  MakeSpace();
+  Looks();
+  EXPECT_TRUE(Alarm());
+}
+
+}  // namespace
+}  // namespace tenon::node
