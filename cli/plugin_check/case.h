@@ -11,7 +11,12 @@ namespace tenon::plugin_check {
 
 // What a case throws; the text is what the author of the plugin reads.
 struct Failed {
+  explicit Failed(std::string why) : text(std::move(why)) {
+    if (at_once != nullptr) at_once(text);
+  }
   std::string text;
+  // Hears of it before the case is unwound: that stops the module, and one that keeps a call for ever hangs there.
+  static inline void (*at_once)(const std::string& text) = nullptr;
 };
 // This module does not claim what the case is about.
 struct NotApplicable {

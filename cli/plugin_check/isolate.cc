@@ -15,21 +15,26 @@
 namespace tenon::plugin_check {
 namespace {
 
+int child_answer_fd = -1;
+
 // In the child: the first byte of the answer is the outcome, the rest the reason.
+[[noreturn]] void End(const std::string& answer) {
+  const bool written = write(child_answer_fd, answer.data(), answer.size()) == static_cast<ssize_t>(answer.size());
+  _exit(written ? 0 : 1);
+}
+
 [[noreturn]] void Child(const Case& test, const void* table, const testing::Config& config, int answer_fd, int log_fd) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   dup2(log_fd, STDERR_FILENO);
   dup2(log_fd, STDOUT_FILENO);
-  std::string answer = "+";
+  child_answer_fd = answer_fd;
+  Failed::at_once = [](const std::string& text) { End("-" + text); };
   try {
     test.run(table, config);
-  } catch (const Failed& failed) {
-    answer = "-" + failed.text;
   } catch (const NotApplicable& reason) {
-    answer = "0" + reason.text;
+    End("0" + reason.text);
   }
-  const bool written = write(answer_fd, answer.data(), answer.size()) == static_cast<ssize_t>(answer.size());
-  _exit(written ? 0 : 1);
+  End("+");
 }
 
 std::string Tail(int fd, size_t limit = 2000) {

@@ -30,11 +30,9 @@ void Sizes(const void* table, const Config& config) {
     const std::string noise = Noise(n);
     for (const char* path : {"/echo.Echo/Unary", "/echo.Echo/Later"}) {
       Call& call = s.client->Ask(path, noise);
-      try {
-        WantAnswer(call, noise);
-      } catch (const Failed& failed) {
-        throw Failed{fmt::format("{} bytes to {}: {}", n, path, failed.text)};
-      }
+      Want(call.status == 0, "{} bytes to {}: grpc-status {} \"{}\" (reset {})", n, path, call.status, call.text,
+           call.reset_code);
+      WantAnswer(call, noise);
       s.client->Forget(call);
     }
   }

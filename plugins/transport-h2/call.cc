@@ -55,16 +55,19 @@ void Call::Open(Http2* http2, int32_t stream_id) {
   Hold();
 }
 
-void Call::AddHeader(std::string_view name, std::string_view value, size_t limit) {
-  // As HTTP/2 counts a header list. One that is too large is read to its end, for the decoder's sake, but not kept.
-  if (text_.size() + fields_.size() * 32 + name.size() + value.size() > limit) too_large_ = true;
-  if (too_large_) return;
+bool Call::AddHeader(std::string_view name, std::string_view value, size_t limit) {
+  // As HTTP/2 counts a header list. One that is too large is read to its end, for the decoder's sake, but not kept;
+  // one that is far too large is made of references to HPACK's table, and reading on is what it is for.
+  header_list_bytes_ += 32 + name.size() + value.size();
+  if (header_list_bytes_ > limit) too_large_ = true;
+  if (too_large_) return header_list_bytes_ <= 4 * limit;
   Field field;
   field.name = Append(name);
   field.name_n = static_cast<uint32_t>(name.size());
   field.value = Append(value);
   field.value_n = static_cast<uint32_t>(value.size());
   fields_.push_back(field);
+  return true;
 }
 
 uint32_t Call::Append(std::string_view text) {
@@ -94,7 +97,7 @@ void Call::HeadersDone() {
 
 void Call::BeginGrpc() {
   int64_t timeout_ns = 0;
-  if (std::string_view text = Find("grpc-timeout"); !text.empty()) {
+  if (std::string_view text = Find("grpc-timeout"); text.data() != nullptr) {  // empty is malformed
     Result<int64_t> parsed = ParseTimeout(text);
     if (!parsed.ok()) {
       return Refuse(400, TENON_INTERNAL, fmt::format("malformed grpc-timeout: {}", tenon::Message(parsed.status())));
@@ -458,6 +461,7 @@ void Call::Unheld() {
   text_.clear();
   if (text_.capacity() > kKeptText) text_.shrink_to_fit();
   fields_.clear();
+  header_list_bytes_ = 0;
   meta_.clear();
   if (fields_.capacity() > 64) fields_.shrink_to_fit(), meta_.shrink_to_fit();
   prefix_n_ = 0;

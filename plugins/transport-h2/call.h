@@ -28,7 +28,8 @@ class Call final : public Item {
 
   // ---- from nghttp2
   void Open(Http2* http2, int32_t stream_id);
-  void AddHeader(std::string_view name, std::string_view value, size_t limit);
+  // False: the list is so large that the connection had better end.
+  bool AddHeader(std::string_view name, std::string_view value, size_t limit);
   void HeadersDone();
   void Data(const uint8_t* bytes, size_t n);
   void EndOfRequest();
@@ -99,6 +100,7 @@ class Call final : public Item {
   bool host_ = false;        // knows the call and has not ended it
   bool orphan_ = false;      // the stream closed before the host ended
   bool too_large_ = false;   // the headers
+  size_t header_list_bytes_ = 0;
   bool discarding_ = false;  // what the client still sends
   bool request_ended_ = false;
   bool held_ = false;       // the host said AGAIN

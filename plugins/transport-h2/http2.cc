@@ -60,13 +60,15 @@ struct Http2::Callbacks {
   }
 
   static int Header(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name, size_t name_n,
-                    const uint8_t* value, size_t value_n, uint8_t, void*) {
+                    const uint8_t* value, size_t value_n, uint8_t, void* user) {
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
-    if (Call* call = Find(session, frame->hd.stream_id); call != nullptr) {
-      call->AddHeader({reinterpret_cast<const char*>(name), name_n}, {reinterpret_cast<const char*>(value), value_n},
-                      kMaxHeaderList);
+    Call* call = Find(session, frame->hd.stream_id);
+    if (call == nullptr || call->AddHeader({reinterpret_cast<const char*>(name), name_n},
+                                           {reinterpret_cast<const char*>(value), value_n}, kMaxHeaderList)) {
+      return 0;
     }
-    return 0;
+    Self(user).Punish("header_list_too_large");
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
   }
 
   static int FrameReceived(nghttp2_session* session, const nghttp2_frame* frame, void* user) {

@@ -53,11 +53,11 @@ std::vector<Case> FrameCases();   // RFC 9113, sections 3 to 7
 std::vector<Case> HeaderCases();  // RFC 9113 section 8 and RFC 7541
 std::vector<Case> GrpcCases();    // gRPC over HTTP2
 
-// Where a transport does otherwise, and why that is borne.
+// Where a transport does otherwise, and why that is borne. The next client is served all the same.
 struct Difference {
   const char* transport;
-  const char* name;
   const char* why;
+  std::vector<std::string> names;  // of the cases
 };
 const std::vector<Difference>& Differences();
 

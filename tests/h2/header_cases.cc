@@ -86,6 +86,12 @@ void Hpack(std::vector<Case>& all) {
       {"7541 6.2.1 an entry is used again by the next call", With(indexed + std::string()), Answer("hello", 3)});
   all.back().sent = Frame(kHeaders, kEndHeaders, 1, base + indexed) + kData1 +
                     Frame(kHeaders, kEndHeaders, 3, base + "\xbe") + Frame(kData, kEndStream, 3, GrpcMessage("hello"));
+  // A table entry of 4,000 bytes and 15,000 references to it: 60 MB of fields in 19 KB.
+  const std::string bomb = Integer(0x40, 6, 0) + Integer(0, 7, 1) + "x" + Integer(0, 7, 4000) + std::string(4000, 'z');
+  all.push_back({"10.5.1 a header list of 60 MB in 19 KB",
+                 Frame(kHeaders, kNone, 1, base + bomb + std::string(10'000, '\xbe')) +
+                     Frame(kContinuation, kEndHeaders, 1, std::string(5'000, '\xbe')),
+                 Close()});
   const std::string never = Integer(0x10, 4, 0) + Integer(0, 7, 3) + "x-y" + Integer(0, 7, 1) + "1";
   all.push_back({"7541 6.2.3 never indexed", More(never), Answer("hello")});
 }

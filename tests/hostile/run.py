@@ -4,9 +4,12 @@
     run.py [--tenon PATH] [--build DIR] [--transport h2|grpc] [--only WORD] [--seconds N] [--seed N] [--long]
 
 The client puts and gets 300 keys a second each (bench's load generator: latency counts from when a request was due).
-First it is measured alone, then beside a process that only burns a core, as an attacker does too. An attack passes if
-p99 of puts and of gets is at most twice the greater of the two and at least FLOOR_MS: on two cores the attacker's time
-slices alone move a p99 of 1 ms by some. Ends with `hostile: N passed, ...`.
+First it is measured alone, then beside a process that only burns a core, as an attacker does too. With --long (or
+--p99) an attack passes if p99 of puts and of gets is at most twice the greater of the two and at least FLOOR_MS: on two
+cores the attacker's time slices alone move a p99 of 1 ms by some. One that misses it is tried once more after a fresh
+measurement, since a machine has other work. A short run has too few requests for a p99; it judges that the client is
+answered, that the server lives, stays small, gives its descriptors back and answers etcdctl.
+Ends with `hostile: N passed, ...`.
 """
 
 import argparse
@@ -109,7 +112,9 @@ class Stage:
 
     def attacks(self):
         lines = subprocess.run([self.hostile, "--list"], capture_output=True, text=True, check=True).stdout
-        return [line.split()[0] for line in lines.splitlines() if self.arguments.only in line.split()[0]]
+        names = [line.split()[0] for line in lines.splitlines() if self.arguments.only in line.split()[0]]
+        # transport-grpc takes what is no HTTP/2 for a wrong preface: one attack of the kind shows it.
+        return [n for n in names if self.arguments.transport == "h2" or not n.startswith("http1") or n == "http1-garbage"]
 
     def serve(self):
         self.server = Server(find_tenon(self.arguments.tenon), self.folder, storage="memory").start()
@@ -141,30 +146,22 @@ class Stage:
     def attack(self, name, seconds):
         server, report = self.server, self.report
         files, before = server.open_files(), server.memory_kib()["RssAnon"]
-        memory = Memory(server)
-        memory.start()
-        attacker = subprocess.Popen(
-            [self.hostile, name, str(server.port), str(int(seconds * 1000)), str(self.arguments.seed)],
-            stdout=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: os.nice(10),
-        )
-        p99, wrong = self.run_client(seconds)
-        out, _ = attacker.communicate(timeout=seconds + 30)
-        grown = (memory.close() - before) / 1024
+        p99, wrong, tally, grown = self.beside(name, seconds, before)
+        if self.arguments.judge_p99 and self.slow(p99):
+            self.measure_quiet(seconds)
+            p99, wrong, tally, grown = self.beside(name, seconds, before)
         alive = server.process.poll() is None
-        report.check(f"{name}: the server lives", alive and attacker.returncode == 0, server.log_tail)
+        report.check(f"{name}: the server lives", alive and tally is not None, server.log_tail)
         if not alive:
             server.process = None
             self.serve()
             return
         report.check(f"{name}: the client is answered", not wrong, lambda: f"{wrong}\n{server.log_tail()}")
         transport = self.arguments.transport
-        slow = {op: ms for op, ms in p99.items() if ms > self.bound_ms[op]}
         if (transport, name) in limits.SLOWER:
             report.note(f"{name}: p99 {p99}; borne: {limits.SLOWER[transport, name]}")
         elif self.arguments.judge_p99:
-            report.check(f"{name}: p99 stays", not slow, f"{slow} ms, at most {self.bound_ms}")
+            report.check(f"{name}: p99 stays", not self.slow(p99), f"{p99} ms, at most {self.bound_ms}")
         bound = limits.memory_mib(transport, name)
         report.check(f"{name}: memory stays", grown <= bound, f"{grown:.0f} MiB more, at most {bound}")
         try:
@@ -174,12 +171,29 @@ class Stage:
             left = server.open_files() - files
         report.check(f"{name}: descriptors come back", left == 0, f"{left} more than before")
         report.check(f"{name}: etcdctl is answered", self.etcdctl(name), server.log_tail)
-        tally = json.loads(out)
         report.note(
             f"{name:32} put {p99.get('put', -1):7.2f} ms  range {p99.get('range', -1):7.2f} ms  "
             f"{grown:5.0f} MiB  {tally['sent'] / 1e6:8.1f} MB sent on {tally['connections']} connections, "
             f"{tally['closed_by_server']} ended by the server, {tally['refused']} refused"
         )
+
+    def slow(self, p99):
+        return {op: ms for op, ms in p99.items() if ms > self.bound_ms[op]}
+
+    def beside(self, name, seconds, before_kib):
+        """The client beside the attack: its p99, what went wrong, what the attacker counted, MiB more than before."""
+        memory = Memory(self.server)
+        memory.start()
+        attacker = subprocess.Popen(
+            [self.hostile, name, str(self.server.port), str(int(seconds * 1000)), str(self.arguments.seed)],
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: os.nice(10),
+        )
+        p99, wrong = self.run_client(seconds)
+        out, _ = attacker.communicate(timeout=seconds + 30)
+        tally = json.loads(out) if attacker.returncode == 0 else None
+        return p99, wrong, tally, (memory.close() - before_kib) / 1024
 
     def etcdctl(self, name):
         """Writes and reads; without an etcdctl the harness's client does."""
@@ -201,12 +215,13 @@ def run():
     parser.add_argument("--build", default="build/release", help="where bin/tenon-load and tests/tenon-hostile are")
     parser.add_argument("--transport", choices=("h2", "grpc"), default="h2")
     parser.add_argument("--only", default="", help="attacks with this in their name")
-    parser.add_argument("--seconds", type=float, help="of each attack (default: 1, with --long 10)")
+    parser.add_argument("--seconds", type=float, help="of each attack (default: 0.6 over h2, 0.3 over grpc; with --long 10)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--no-p99", dest="judge_p99", action="store_false", help="measure p99 and do not judge it")
+    parser.add_argument("--p99", dest="judge_p99", action="store_true", help="judge p99 also without --long")
     parser.add_argument("--long", action="store_true")
     arguments = parser.parse_args()
-    seconds = arguments.seconds or (10 if arguments.long else 1)
+    seconds = arguments.seconds or (10 if arguments.long else {"h2": 0.6, "grpc": 0.3}[arguments.transport])
+    arguments.judge_p99 |= arguments.long
     report = Report(f"hostile ({arguments.transport})")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

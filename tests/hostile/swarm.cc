@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <string_view>
@@ -40,13 +41,17 @@ class Attacker {
     close(epoll_);
   }
 
-  void Run(Clock::time_point end) {
-    // A step at a time: a swarm of 20,000 must not overrun the server's queue of connections to accept.
+  void Run(std::chrono::milliseconds time) {
+    // All are opened first if there is time for a measurement at all; else as many as fit.
+    constexpr std::chrono::seconds kEnough(5);
+    auto end = Clock::now() + time;
+    const auto last_open = time >= kEnough ? end + 2 * kEnough : end;
     for (auto& socket : sockets_) {
-      if (Clock::now() > end) return;
+      if (Clock::now() > last_open) break;
       Open(*socket);
       Turn(*socket);
     }
+    if (time >= kEnough) end = std::max(end, Clock::now() + time / 5);
     while (Clock::now() < end) {
       epoll_event events[256];
       const int n = epoll_wait(epoll_, events, 256, plan_.pace.count() > 0 ? 5 : 50);
@@ -162,7 +167,7 @@ class Attacker {
 
 Tally Swarm(uint16_t port, const Plan& plan, std::chrono::milliseconds time, uint32_t seed) {
   Attacker attacker(port, plan, seed);
-  attacker.Run(Clock::now() + time);
+  attacker.Run(time);
   return attacker.tally;
 }
 
