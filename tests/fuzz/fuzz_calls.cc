@@ -51,7 +51,7 @@ tenon_bufs Message(std::string_view bytes) {
 }
 
 struct World {
-  testing::MemberFixture m;
+  tenon::testing::MemberFixture m;
   cluster::RequestIds ids{1, 1};
   api::ReadPool readers{{&m.reader_thread}};
   api::Server server{*m.node,

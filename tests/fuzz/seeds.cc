@@ -126,7 +126,7 @@ class Calls {
  public:
   Calls& Add(const std::string& name, const std::string& bytes, int how = 0) {
     const auto at = std::find_if(methods_.begin(), methods_.end(), [&](const Method& m) { return m.name == name; });
-    CHECK_MSG(at != methods_.end(), name);
+    CHECK_MSG(at != methods_.end(), std::string(name));
     CHECK(bytes.size() < 65536);
     bytes_ += static_cast<char>(at - methods_.begin());
     bytes_ += static_cast<char>(how);
@@ -330,7 +330,7 @@ std::vector<Seed> Seeds(std::string_view target, const std::string& configs) {
   if (target == "fuzz_entry") return Entries();
   if (target == "fuzz_requests") return Requests();
   if (target == "fuzz_wal") return Logs();
-  CHECK_MSG(target == "fuzz_yaml", target);
+  CHECK_MSG(target == "fuzz_yaml", std::string(target));
   return Files(configs);
 }
 
