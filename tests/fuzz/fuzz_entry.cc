@@ -21,7 +21,7 @@ void Decode(std::string_view bytes) {
 }
 
 void Apply(raft::EntryType type, std::string_view bytes) {
-  testing::MemberFixture m;
+  tenon::testing::MemberFixture m;
   raft::Entry entry;
   entry.term = Term(1);
   entry.index = Index(1);
