@@ -44,7 +44,7 @@ int Replay(const char* name, Target* target, const std::string& configs, const s
     std::memcpy(copy.get(), bytes.data(), bytes.size());
     target(copy.get(), bytes.size());
   };
-  constexpr size_t kPlaces = 40;  // of each seed
+  constexpr size_t kPlaces = 12;  // of each seed
   int seeds = 0, changed = 0, files = 0;
   for (const fuzz::Seed& seed : fuzz::Seeds(name, configs)) {
     run(seed.bytes);

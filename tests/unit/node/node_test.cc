@@ -183,10 +183,12 @@ TEST(NodeMemoryTest, SlowRequestDoesNotKeepTheBytesOfThoseBehindIt) {
   options.log_entries_kept = 0;  // raft keeps what it may need again: not our subject
   MemberFixture m(options);
   m.Lead();
-  for (int i = 0; i < 3; i++) m.Put("before");
+  m.Put("before");
   m.Run();
   // A compaction that waits for its rows to go, which somebody still reads.
   std::optional<mvcc::ReadView> reader(m.s.store->View());
+  for (int i = 0; i < 3; i++) m.Put("before");
+  m.Run();
   etcdserverpb::CompactionRequest compaction;
   compaction.set_revision(m.s.store->revision());
   compaction.set_physical(true);
