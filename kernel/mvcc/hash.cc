@@ -12,8 +12,15 @@
 namespace tenon::mvcc {
 namespace {
 
-// Is the row one that a reader at the asked revision sees? Rows up to the compact revision count only then, since
-// the others may be gone already.
+// Rows up to the compact revision count only if a reader at this revision sees them, since the others may be gone
+// already. It is the asked one. But where no key lives there etcd's set of rows to keep is empty, which etcd takes for
+// "keep all that there are": those that the compaction left. Source: etcd storage/mvcc/hash.go, WriteKeyValue.
+int64_t KeptAt(Store& store, const HashByRevision& asked) {
+  if (asked.compact_revision <= 0) return asked.revision;
+  const bool empty = store.index().Range("", "", asked.revision, 1, false, nullptr) == 0;
+  return empty ? asked.compact_revision : asked.revision;
+}
+
 bool Kept(Store& store, const tenon_kv& row, Revision revision, bool tombstone, int64_t asked) {
   if (tombstone) return false;
   KeyValue kv;
@@ -24,6 +31,7 @@ bool Kept(Store& store, const tenon_kv& row, Revision revision, bool tombstone, 
 // Fills in result.hash; result.revision and result.compact_revision say over what.
 Status Compute(Store& store, const Views::Handle& handle, HashByRevision& result) {
   uint32_t crc = Crc32c(0, "key");
+  const int64_t kept_at = KeptAt(store, result);
   std::string resume;
   const std::string stop(RevisionKey({std::max<int64_t>(result.revision, -1) + 1, 0}).view());
   tenon_kv rows[256];
@@ -39,7 +47,7 @@ Status Compute(Store& store, const Views::Handle& handle, HashByRevision& result
         Revision row;
         bool tombstone;
         if (!ParseRevisionKey(key, row, tombstone)) return absl::DataLossError("store: a row key is damaged");
-        if (row.main <= result.compact_revision && !Kept(store, rows[i], row, tombstone, result.revision)) continue;
+        if (row.main <= result.compact_revision && !Kept(store, rows[i], row, tombstone, kept_at)) continue;
         crc = Crc32c(Crc32c(crc, key), storage::View(rows[i].val));
       }
       if (n > 0) {

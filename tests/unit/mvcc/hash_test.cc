@@ -68,6 +68,24 @@ TEST_F(HashTest, CompactedHistoryHashesAlikeBeforeDuringAndAfterTheRemoval) {
   EXPECT_EQ(Hash(9), 1339488624u);
 }
 
+// As recorded: put a 1; put b 2; put a 3; put c 4; compact 4 --physical; del a c; del c; put d 5.
+TEST_F(HashTest, RevisionWithoutAKeyHashesAllThatTheCompactionLeft) {
+  s.Put("a", "1");
+  s.Put("b", "2");
+  s.Put("a", "3");
+  s.Put("c", "4");  // 5
+  s.Compact(4);
+  {
+    WriteTxn txn = s.store->Write(s.batch);
+    txn.DeleteRange("a", "c");
+  }
+  s.Commit();
+  s.Delete("c");
+  s.Put("d", "5");
+  const std::pair<int64_t, uint32_t> recorded[] = {{5, 2788028894}, {6, 1635901780}, {7, 3555295907}, {8, 2400700223}};
+  for (const auto& [revision, hash] : recorded) EXPECT_EQ(Hash(revision), hash) << revision;
+}
+
 TEST_F(HashTest, RemovalInSlicesDoesNotChangeTheHash) {
   for (int i = 0; i < 5000; i++) s.Put(fmt::format("{:04}", i * 7 % 2500), "v");
   ASSERT_TRUE(s.ScheduleCompact(4000).ok());
