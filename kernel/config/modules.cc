@@ -101,7 +101,7 @@ ModuleSpec DefaultModule(std::string_view kind, std::string_view use) {
 Modules DefaultModules() {
   Modules modules;
   modules.storage = DefaultModule("storage", "wiredtiger");
-  modules.transports = {DefaultModule("transport", "grpc")};
+  modules.transports = {DefaultModule("transport", "h2")};
   return modules;
 }
 

@@ -465,6 +465,7 @@ void Call::Unheld() {
   meta_.clear();
   if (fields_.capacity() > 64) fields_.shrink_to_fit(), meta_.shrink_to_fit();
   prefix_n_ = 0;
+  message_bytes_ = message_n_ = 0;
   message_.reset();
   std::string().swap(pending_);
   replies_.Reset();

@@ -96,10 +96,10 @@ class Call final : public Item {
   Http2* http2_ = nullptr;  // NULL: the connection is gone
   int32_t stream_id_ = 0;
   Kind kind_ = Kind::kNone;
-  bool open_ = false;        // the stream
-  bool host_ = false;        // knows the call and has not ended it
-  bool orphan_ = false;      // the stream closed before the host ended
-  bool too_large_ = false;   // the headers
+  bool open_ = false;       // the stream
+  bool host_ = false;       // knows the call and has not ended it
+  bool orphan_ = false;     // the stream closed before the host ended
+  bool too_large_ = false;  // the headers
   size_t header_list_bytes_ = 0;
   bool discarding_ = false;  // what the client still sends
   bool request_ended_ = false;

@@ -30,6 +30,22 @@ TEST_F(Http2Test, WhatIsNotGrpcGoesToTheKernelWhole) {
   EXPECT_TRUE(response.trailers.empty());
 }
 
+// The object that served a call serves the next request; of the call's message nothing may be left in it.
+TEST_F(Http2Test, ABodyComesAfterACallThatFailedInItsMessage) {
+  H2Wire wire(port_);
+  std::string lies = GrpcMessage("short");
+  lies[4] = 100;  // the message is said to be longer than it is
+  EXPECT_EQ(wire.Call(GrpcHeaders("/echo.Echo/Unary"), lies).Field("grpc-status"), "13");
+  H2Response response = wire.Call({{":method", "POST"},
+                                   {":scheme", "http"},
+                                   {":authority", "x"},
+                                   {":path", "/echo"},
+                                   {"content-type", "text/html"}},
+                                  std::string(50, 'b'));
+  EXPECT_TRUE(response.ended);
+  EXPECT_EQ(response.headers[":status"], "200");
+}
+
 TEST_F(Http2Test, GetAndHead) {
   H2Wire wire(port_);
   EXPECT_THAT(wire.Await(wire.Open(HttpHeaders("GET", "/inline"), true)).data, StartsWith("GET /inline "));

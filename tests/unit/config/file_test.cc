@@ -212,7 +212,7 @@ TEST(File, ModulesHaveDefaults) {
   EXPECT_FALSE(without.from_file);
   EXPECT_EQ(without.storage.use, "wiredtiger");
   ASSERT_EQ(without.transports.size(), 1u);
-  EXPECT_EQ(without.transports[0].use, "grpc");
+  EXPECT_EQ(without.transports[0].use, "h2");
   EXPECT_EQ(without.transports[0].kind, "transport");
   EXPECT_EQ(without.All().size(), 2u);
   EXPECT_FALSE(without.Has("lease"));
@@ -221,7 +221,7 @@ TEST(File, ModulesHaveDefaults) {
   EXPECT_TRUE(some.from_file);
   EXPECT_EQ(some.storage.use, "memory");
   EXPECT_EQ(some.storage.where, "t.yaml:2:18");
-  EXPECT_EQ(some.transports[0].use, "grpc");
+  EXPECT_EQ(some.transports[0].use, "h2");
   EXPECT_TRUE(some.Has("lease"));
 }
 

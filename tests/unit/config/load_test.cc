@@ -431,7 +431,7 @@ TEST(Commands, HelpNamesEveryOptionInItsGroup) {
 TEST(Commands, CheckConfigSaysItAll) {
   const LoadOutcome good = LoadFlags({"--check-config", "--name=x"});
   ASSERT_TRUE(std::holds_alternative<CheckOnly>(good));
-  EXPECT_THAT(Summary(std::get<CheckOnly>(good).config), HasSubstr("storage wiredtiger, transport grpc"));
+  EXPECT_THAT(Summary(std::get<CheckOnly>(good).config), HasSubstr("storage wiredtiger, transport h2"));
   EXPECT_EQ(ExitCode(LoadFlags({"--check-config", "--metrics=x"})), 1);
   EXPECT_TRUE(std::holds_alternative<Loaded>(LoadFlags({"--check-config=false"})));
 }
