@@ -31,12 +31,14 @@ tenon_slice PartOf(const grpc::Slice& slice) { return {slice.begin(), slice.size
 struct SharedBufs {
   std::atomic<size_t> users;
   tenon_bufs bufs;
+  std::shared_ptr<Lent> lent;
 };
 
 void DropShared(void* p) {
   auto* shared = static_cast<SharedBufs*>(p);
   if (shared->users.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   TENON_RELEASE(shared->bufs);
+  shared->lent->Sub();
   delete shared;
 }
 
@@ -72,14 +74,15 @@ tenon_bufs TakeMessage(grpc::ByteBuffer& buffer) {
   return bufs;
 }
 
-grpc::ByteBuffer MakeMessage(tenon_bufs bufs) {
+grpc::ByteBuffer MakeMessage(tenon_bufs bufs, const std::shared_ptr<Lent>& lent) {
   size_t bytes = Length(bufs);
   if (bytes <= kCopyWhole) {
     grpc::Slice copy = CopyParts(bufs.part, bufs.n, bytes);
     TENON_RELEASE(bufs);
     return grpc::ByteBuffer(&copy, 1);
   }
-  auto* shared = new SharedBufs{.users = 1, .bufs = bufs};
+  auto* shared = new SharedBufs{.users = 1, .bufs = bufs, .lent = lent};
+  lent->Add();
   std::vector<grpc::Slice> slices;
   for (size_t i = 0; i < bufs.n;) {
     if (bufs.part[i].n >= kCopyPart) {

@@ -150,7 +150,8 @@ void Call::UnaryDone(void* self, tenon_status status, const tenon_error* error, 
   auto* call = static_cast<Call*>(self);
   call->Hold();
   if (status == TENON_OK) {
-    call->io_->WriteAndFinish(MakeMessage(reply), grpc::WriteOptions(), grpc::Status::OK, call->Tag(kFinish));
+    call->io_->WriteAndFinish(MakeMessage(reply, call->queue_.shared().lent), grpc::WriteOptions(), grpc::Status::OK,
+                              call->Tag(kFinish));
   } else {
     TENON_RELEASE(reply);
     call->io_->Finish(ToGrpc(status, error), call->Tag(kFinish));

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "plugins/transport-common/methods.h"
+#include "plugins/transport-grpc/bytes.h"
 #include "plugins/transport-grpc/options.h"
 #include "tenon/abi/transport.h"
 
@@ -34,6 +35,7 @@ struct Shared {
   ServiceNames services;
   grpc::AsyncGenericService service;
   std::atomic<bool> closing{false};  // no new calls
+  std::shared_ptr<Lent> lent = std::make_shared<Lent>();
 };
 
 class Queue {

@@ -98,7 +98,7 @@ void Call::Headers(const tenon_kv* kv, size_t n) {
 
 tenon_status Call::Message(tenon_bufs bufs) {
   size_t bytes = Length(bufs);
-  grpc::ByteBuffer message = MakeMessage(bufs);
+  grpc::ByteBuffer message = MakeMessage(bufs, queue_.shared().lent);
   bool hold;
   {
     std::lock_guard lock(mutex_);

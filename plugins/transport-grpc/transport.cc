@@ -154,6 +154,7 @@ void Transport::Stop() {
   handover_.reset();
   server_.reset();
   queue_.reset();
+  shared_.lent->AwaitNone();
 }
 
 void Transport::CloseDoors() {
