@@ -1,6 +1,6 @@
 #include "plugins/transport-h2/options.h"
 
-#include "plugins/transport-common/slice.h"
+#include "plugins/transport-common/options_reader.h"
 
 namespace tenon::transport_h2 {
 
@@ -18,36 +18,6 @@ const char kConfigSchema[] = R"({
   }
 })";
 
-namespace {
-
-using transport::View;
-
-class Reader {
- public:
-  Reader(const tenon_host_config_v1* config, const tenon_cfg* node) : config_(config), node_(node) {}
-
-  template <class T>
-  void Read(const char* name, tenon_status (*read)(const tenon_cfg*, T*), T min, T max, const char* what, T* out) {
-    const tenon_cfg* at = config_->find(node_, name);
-    if (at == nullptr || !status_.ok()) return;
-    T value{};
-    if (read(at, &value) == TENON_OK && value >= min && value <= max) {
-      *out = value;
-      return;
-    }
-    status_ = absl::InvalidArgumentError(ToAbsl(
-        fmt::format("{}: {}: \"{}\" is not {}", View(config_->where(at)), name, View(config_->scalar(at)), what)));
-  }
-  const Status& status() const { return status_; }
-
- private:
-  const tenon_host_config_v1* config_;
-  const tenon_cfg* node_;
-  Status status_;
-};
-
-}  // namespace
-
 Result<Options> ReadOptions(const tenon_host_config_v1* config, const tenon_cfg* node) {
   Options options;
   if (node == nullptr) return options;
@@ -55,7 +25,7 @@ Result<Options> ReadOptions(const tenon_host_config_v1* config, const tenon_cfg*
   if (config->kind(node) == TENON_CFG_NULL) return options;
   constexpr int64_t kMaxNs = int64_t{INT32_MAX} * 1'000'000;  // transport-grpc's bound
   constexpr const char* kDuration = "a duration such as 5s";
-  Reader reader(config, node);
+  transport::OptionsReader reader(config, node);
   reader.Read<int64_t>("loops", config->i64, 0, 64, "a number of 0 to 64", &options.loops);
   reader.Read<uint64_t>("max-request-bytes", config->bytes, 1, INT32_MAX - 512 * 1024, "a size below 2GiB",
                         &options.max_request_bytes);
