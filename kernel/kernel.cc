@@ -7,6 +7,7 @@
 #include "kernel/api/dispatcher.h"
 #include "kernel/api/http.h"
 #include "kernel/api/server.h"
+#include "kernel/base/errors.h"
 #include "kernel/base/log.h"
 #include "kernel/base/units.h"
 #include "kernel/config/schema.h"
@@ -93,6 +94,14 @@ uint64_t RequestTimeoutNs(const Config& config) {  // etcd's
   return 5'000'000'000 + 2 * config.election_timeout_ms * 1'000'000;
 }
 
+uint64_t WatchProgressIntervalNs(const Config& config) {
+  static constexpr int64_t kLeast = 100'000'000;  // etcd's
+  if (config.watch_progress_notify_interval_ns >= kLeast) return uint64_t(config.watch_progress_notify_interval_ns);
+  LOG_WARN("adjusting watch progress notify interval to minimum period",
+           {"min-watch-progress-notify-interval", "100ms"});
+  return kLeast;
+}
+
 void RaiseFileLimit() {
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
@@ -119,7 +128,7 @@ struct Kernel::Parts {
   metrics::Registry metrics;
 
   // Threads. With one voter the log writer shares the node's thread: nothing but its answer is waited for there.
-  std::unique_ptr<Thread> node_thread, apply_thread, persist_thread, worker_thread, pool_thread;
+  std::unique_ptr<Thread> node_thread, apply_thread, persist_thread, worker_thread, pool_thread, watch_thread;
   std::vector<std::unique_ptr<Thread>> reader_threads;
 
   std::unique_ptr<plugin::Loader> loader;
@@ -159,6 +168,7 @@ void Kernel::Parts::StartThreads() {
   persist_thread = std::make_unique<Thread>("persist");
   worker_thread = std::make_unique<Thread>("worker");
   pool_thread = std::make_unique<Thread>("pool");
+  watch_thread = std::make_unique<Thread>("watch");
   std::vector<Executor*> executors;
   for (int i = 0; i < 2; i++) {
     executors.push_back(reader_threads.emplace_back(std::make_unique<Thread>(fmt::format("read-{}", i))).get());
@@ -191,6 +201,7 @@ Status Kernel::Parts::OpenMember() {
   o.election_ticks = static_cast<int>(config.election_timeout_ms / config.heartbeat_interval_ms);
   o.pre_vote = config.pre_vote;
   o.record_cache_bytes = config.tenon_record_cache_bytes;
+  o.watch.progress_interval_ns = WatchProgressIntervalNs(config);
   o.view_max_age_ns = static_cast<uint64_t>(config.tenon_read_view_timeout_ns);
   o.apply.warning_ns = static_cast<uint64_t>(config.warning_apply_duration_ns);
   o.node.tick_ns = config.heartbeat_interval_ms * 1'000'000;
@@ -198,9 +209,10 @@ Status Kernel::Parts::OpenMember() {
   o.persist_interval_ns = static_cast<uint64_t>(config.tenon_persist_interval_ns);
   o.persist_log_bytes = config.tenon_persist_bytes;
   o.disk_watermark = config.tenon_disk_free_watermark_bytes;
-  ASSIGN_OR_RETURN(member, Member::Open({disk, clock, metrics, *node_thread, *node_thread, *apply_thread,
-                                         *persist_thread, *worker_thread, hooks.fatal},
-                                        std::make_unique<storage::Engine>(table, storage_instance->self()), o));
+  ASSIGN_OR_RETURN(member,
+                   Member::Open({disk, clock, metrics, *node_thread, *node_thread, *apply_thread, *persist_thread,
+                                 *worker_thread, *watch_thread, *reader_threads[0], hooks.fatal},
+                                std::make_unique<storage::Engine>(table, storage_instance->self()), o));
   return Ok();
 }
 
@@ -222,6 +234,7 @@ Status Kernel::Parts::Serve() {
       member->node(), member->applier(), member->alarms(), member->store(), member->engine(), member->membership(),
       member->ids(), *readers, clock, *worker_thread, [this](uint64_t bytes) { return member->Admit(bytes); }, limits});
   RegisterKv(*dispatcher, *server);
+  RegisterWatch(*dispatcher, *server, member->watch());
   RegisterMaintenance(*dispatcher, *server);
   RegisterCluster(*dispatcher, *server);
   RegisterHealth(*dispatcher, *server);
@@ -295,6 +308,7 @@ Result<std::unique_ptr<Kernel>> Kernel::Start(const Config& config, Hooks hooks)
 void Kernel::Stop(int64_t grace_ns) {
   Parts& p = *parts_;
   if (std::exchange(p.stopped, true)) return;
+  if (p.member) p.member->watch().CloseAll(errors::Stopped());  // a watch never ends by itself
   for (auto& transport : p.transports) {
     std::promise<void> drained;
     const auto table = transport->Table<tenon_transport_v1>();
@@ -313,8 +327,8 @@ void Kernel::Stop(int64_t grace_ns) {
       p.apply_thread->Stop();
     });
   }
-  const std::vector<Thread*> threads = {p.node_thread.get(), p.apply_thread.get(), p.persist_thread.get(),
-                                        p.worker_thread.get(), p.pool_thread.get()};
+  const std::vector<Thread*> threads = {p.node_thread.get(),   p.apply_thread.get(), p.persist_thread.get(),
+                                        p.worker_thread.get(), p.pool_thread.get(),  p.watch_thread.get()};
   for (auto& thread : p.reader_threads) thread->Stop();
   for (Thread* thread : threads) {
     if (thread != nullptr) thread->Stop();

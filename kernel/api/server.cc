@@ -56,7 +56,6 @@ void RegisterAbsent(Dispatcher& dispatcher) {
   };
   absent("etcdserverpb.Lease", "lease");
   absent("etcdserverpb.Auth", "auth");
-  dispatcher.AddAbsent("etcdserverpb.Watch", "etcdserverpb.Watch: not built yet in this version of Tenon");
 }
 
 }  // namespace tenon::api

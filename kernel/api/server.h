@@ -17,6 +17,7 @@
 #include "kernel/cluster/ids.h"
 #include "kernel/cluster/membership.h"
 #include "kernel/mvcc/store.h"
+#include "kernel/mvcc/watch_hub.h"
 #include "kernel/node/node.h"
 #include "kernel/ports/executor.h"
 #include "kernel/storage/engine.h"
@@ -100,6 +101,7 @@ bool ParseText(std::string_view bytes, Message& message, Responder& respond) {
 }
 
 void RegisterKv(Dispatcher& dispatcher, Server& server);
+void RegisterWatch(Dispatcher& dispatcher, Server& server, mvcc::WatchHub& hub);
 void RegisterMaintenance(Dispatcher& dispatcher, Server& server);
 void RegisterCluster(Dispatcher& dispatcher, Server& server);
 void RegisterHealth(Dispatcher& dispatcher, Server& server);

@@ -42,6 +42,7 @@ Applier::Applier(Parts p, AppliedState state, Options options)
     : engine_(p.engine),
       tables_(p.tables),
       store_(p.store),
+      watch_(p.watch),
       alarms_(p.alarms),
       membership_(p.membership),
       clock_(p.clock),
@@ -151,7 +152,8 @@ bool Applier::CommitTurn() {
     Fatal(status);
     return false;
   }
-  store_.Publish();
+  std::vector<mvcc::Event> events = store_.Publish();
+  watch_.Publish(std::move(events), store_.revision());  // before anyone is answered
   applied_term_.store(last_term_.value, std::memory_order_release);
   applied_.store(last_.value, std::memory_order_release);
   applied_metric_.Set(static_cast<double>(last_.value));

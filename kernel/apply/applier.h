@@ -25,6 +25,7 @@
 #include "kernel/cluster/membership.h"
 #include "kernel/metrics/metrics.h"
 #include "kernel/mvcc/store.h"
+#include "kernel/mvcc/watch_hub.h"
 #include "kernel/ports/clock.h"
 #include "kernel/ports/executor.h"
 #include "kernel/raft/types.h"
@@ -49,6 +50,7 @@ class Applier {
     storage::Engine& engine;
     const storage::Tables& tables;
     mvcc::Store& store;
+    mvcc::WatchHub& watch;
     Alarms& alarms;
     cluster::Membership& membership;
     Clock& clock;
@@ -116,6 +118,7 @@ class Applier {
   storage::Engine& engine_;
   const storage::Tables tables_;
   mvcc::Store& store_;
+  mvcc::WatchHub& watch_;
   Alarms& alarms_;
   cluster::Membership& membership_;
   Clock& clock_;

@@ -61,6 +61,7 @@ Status Member::OpenStore() {
   options.view_max_age_ns = options_.view_max_age_ns;
   options.index_snapshot = &index_snapshot_.emplace(world_.disk, data_.index(), world_.clock, options_.index_snapshot);
   ASSIGN_OR_RETURN(store_, mvcc::Store::Open(*engine_, tables_, world_.clock, options));
+  watch_ = std::make_unique<mvcc::WatchHub>(*store_, world_.watch, world_.history, world_.fatal, options_.watch);
   return alarms_.Restore(*engine_, tables_.alarm);
 }
 
@@ -148,7 +149,7 @@ Status Member::OpenNode() {
   RETURN_IF_ERROR(membership_->Restore(*engine_, tables_));
   ids_ = std::make_unique<cluster::RequestIds>(self, world_.clock.WallNs());
   applier_ = std::make_unique<apply::Applier>(
-      apply::Applier::Parts{*engine_, tables_, *store_, alarms_, *membership_, world_.clock, world_.apply,
+      apply::Applier::Parts{*engine_, tables_, *store_, *watch_, alarms_, *membership_, world_.clock, world_.apply,
                             world_.worker, world_.metrics, world_.fatal,
                             [this](absl::AnyInvocable<void()> done) { persister_->BeforeRemoval(std::move(done)); }},
       applied, options_.apply);
@@ -252,6 +253,7 @@ void Member::Stop(const std::function<void()>& join) {
 }
 
 Status Member::Close() {
+  watch_.reset();
   store_.reset();
   return engine_->Close();
 }

@@ -23,6 +23,7 @@
 #include "kernel/metrics/metrics.h"
 #include "kernel/mvcc/index_snapshot.h"
 #include "kernel/mvcc/store.h"
+#include "kernel/mvcc/watch_hub.h"
 #include "kernel/node/disk_watch.h"
 #include "kernel/node/node.h"
 #include "kernel/node/persister.h"
@@ -44,6 +45,8 @@ class Member {
     metrics::Registry& metrics;
     // Threads. The log writer may share the node's: with one voter nothing but its answer is waited for there.
     Executor &node, &wal, &apply, &persist, &worker;
+    Executor& watch;    // the watch hub's own
+    Executor& history;  // reads the engine for watchers that are behind; may be shared with other readers
     // The member must stop at once: the disk or the engine is not to be trusted. [any]; may not return.
     std::function<void(const Status&)> fatal;
   };
@@ -65,6 +68,7 @@ class Member {
     size_t record_cache_bytes = 32 << 20;
     uint64_t view_max_age_ns = 60'000'000'000;
     mvcc::IndexSnapshot::Options index_snapshot;
+    mvcc::WatchHub::Options watch;
     apply::Applier::Options apply;
     node::Node::Options node;
     uint64_t persist_interval_ns = 5'000'000'000;
@@ -94,6 +98,7 @@ class Member {
   const DataDir& data() const { return data_; }
   storage::Engine& engine() { return *engine_; }
   mvcc::Store& store() { return *store_; }
+  mvcc::WatchHub& watch() { return *watch_; }
   const mvcc::IndexSnapshot& index_snapshot() const { return *index_snapshot_; }
   apply::Alarms& alarms() { return alarms_; }
   cluster::Membership& membership() { return *membership_; }
@@ -122,6 +127,7 @@ class Member {
   std::optional<snapshot::StreamFiles> streams_;  // of an engine that keeps nothing on disk
   std::optional<mvcc::IndexSnapshot> index_snapshot_;
   std::unique_ptr<mvcc::Store> store_;
+  std::unique_ptr<mvcc::WatchHub> watch_;
   apply::Alarms alarms_;
   std::unique_ptr<cluster::Membership> membership_;
   std::unique_ptr<cluster::RequestIds> ids_;

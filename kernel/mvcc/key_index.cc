@@ -61,9 +61,10 @@ KeyIndex::Entry* KeyIndex::Find(std::string_view key) const {
   return it == entries_.end() ? nullptr : *it;
 }
 
-void KeyIndex::Put(Entry* entry, std::string_view key, Revision revision, int64_t create, int64_t version,
-                   int64_t lease, Block record, uint32_t digest) {
+Block KeyIndex::Put(Entry* entry, std::string_view key, Revision revision, int64_t create, int64_t version,
+                    int64_t lease, Block record, uint32_t digest) {
   CHECK_GT(create, 0);
+  Block former;
   MutexLock lock(&mutex_);
   if (entry == nullptr) {
     entry = NewEntry(key);
@@ -72,19 +73,21 @@ void KeyIndex::Put(Entry* entry, std::string_view key, Revision revision, int64_
     SetRevision(*entry, revision, digest);
   } else {
     Advance(*entry, revision, digest);
+    former = DropRecord(*entry);
   }
   entry->create_main = create;
   entry->version = version;
   entry->lease = lease;
   SetRecord(*entry, std::move(record));
+  return former;
 }
 
-void KeyIndex::Tombstone(Entry* entry, Revision revision, uint32_t digest) {
+Block KeyIndex::Tombstone(Entry* entry, Revision revision, uint32_t digest) {
   CHECK(!entry->tombstone());
   MutexLock lock(&mutex_);
   Advance(*entry, revision, digest);
   entry->create_main = entry->version = entry->lease = 0;
-  DropRecord(*entry);
+  return DropRecord(*entry);
 }
 
 void KeyIndex::AddTombstone(std::string_view key, Revision revision, uint32_t digest) {
@@ -240,13 +243,13 @@ void KeyIndex::SetRecord(Entry& entry, Block record) {
   Evict();
 }
 
-void KeyIndex::DropRecord(Entry& entry) {
-  if (!entry.record) return;
+Block KeyIndex::DropRecord(Entry& entry) {
+  if (!entry.record) return {};
   cached_bytes_.fetch_sub(Cost(entry.record), std::memory_order_relaxed);
-  entry.record = {};
   clock_.back()->cache_slot = entry.cache_slot;
   clock_[entry.cache_slot] = clock_.back();
   clock_.pop_back();
+  return std::move(entry.record);
 }
 
 void KeyIndex::Evict() {

@@ -85,10 +85,11 @@ class KeyIndex {
   // ---- the writer ----
   // Finds without the lock; only the writer may.
   Entry* Find(std::string_view key) const;
-  // The key's newest row is `revision` now. `record` is what the row holds (empty: do not cache).
-  void Put(Entry* entry_or_null, std::string_view key, Revision revision, int64_t create, int64_t version,
-           int64_t lease, Block record, uint32_t digest = 0);
-  void Tombstone(Entry* entry, Revision revision, uint32_t digest = 0);
+  // The key's newest row is `revision` now. `record` is what the row holds (empty: do not cache). Returns the row
+  // before it, if that was cached; so does Tombstone.
+  Block Put(Entry* entry_or_null, std::string_view key, Revision revision, int64_t create, int64_t version,
+            int64_t lease, Block record, uint32_t digest = 0);
+  Block Tombstone(Entry* entry, Revision revision, uint32_t digest = 0);
   // A key of which nothing but a tombstone is left; only found when the table is scanned.
   void AddTombstone(std::string_view key, Revision revision, uint32_t digest = 0);
   // Removes what no one at a revision >= `compact` can see, for up to kStep keys and about as many rows from `from` on
@@ -160,7 +161,7 @@ class KeyIndex {
   void AppendEntry(Entry* entry);
   static bool At(Entry& entry, int64_t at, Hit& hit);
   void SetRecord(Entry& entry, Block record);
-  void DropRecord(Entry& entry);
+  Block DropRecord(Entry& entry);
   void Evict();
 
   mutable Mutex mutex_;

@@ -202,18 +202,24 @@ void Store::Seal(storage::Batch& batch) {
   batch.Put(tables_.meta, storage::meta::kRowSum, row_sum_.Encode());
 }
 
-void Store::Publish() {
-  pending_.clear();
+std::vector<Event> Store::Publish() {
   apply_snapshot_.reset();
   published_.store(current_, std::memory_order_release);
   // Only now: a reader of the newest published revision must never find it compacted.
   if (compact_ > views_.compact_revision()) views_.SetCompactRevision(compact_);
+  return std::exchange(events_, {});
+}
+
+Result<Block> Store::ReadRow(Revision revision) {
+  ASSIGN_OR_RETURN(storage::Snapshot snapshot, engine_.OpenSnapshot());
+  ASSIGN_OR_RETURN(const std::string_view row, snapshot.Get(tables_.key, RevisionKey(revision).view()));
+  return Block::Copy(row);
 }
 
 Result<Block> Store::ReadForApply(Revision revision) {
-  const auto it = std::lower_bound(pending_.begin(), pending_.end(), revision,
-                                   [](const auto& row, const Revision& r) { return row.first < r; });
-  if (it != pending_.end() && it->first == revision) return it->second;
+  const auto it = std::lower_bound(events_.begin(), events_.end(), revision,
+                                   [](const Event& event, const Revision& r) { return event.revision < r; });
+  if (it != events_.end() && it->revision == revision) return it->row;
   if (!apply_snapshot_) {
     ASSIGN_OR_RETURN(apply_snapshot_, engine_.OpenSnapshot());
   }
@@ -325,23 +331,25 @@ void WriteTxn::Put(std::string_view key, std::string_view value, int64_t lease) 
   kv.version = alive ? entry->version + 1 : 1;
   kv.value = value;
   kv.lease = lease;
-  Block record = EncodeBlock(kv);
-  store_.pending_.emplace_back(revision, record);
+  const Block record = EncodeBlock(kv);
   batch_.Put(store_.tables_.key, RevisionKey(revision).view(), record);
   const uint32_t digest = RowDigest(record.view());
   store_.row_sum_.Add(revision, false, digest);
-  store_.index_.Put(entry, key, revision, kv.create_revision, kv.version, lease, std::move(record), digest);
+  const Revision before = alive ? entry->mod() : Revision{};
+  Block former = store_.index_.Put(entry, key, revision, kv.create_revision, kv.version, lease, record, digest);
+  store_.events_.emplace_back(revision, false, record, before, std::move(former));
 }
 
 void WriteTxn::Delete(KeyIndex::Entry* entry) {
   const Revision revision = Next();
   KeyValue kv;
   kv.key = entry->key();
-  Block record = EncodeBlock(kv);
+  const Block record = EncodeBlock(kv);
   const uint32_t digest = RowDigest(record.view());
   store_.row_sum_.Add(revision, true, digest);
-  batch_.Put(store_.tables_.key, RevisionKey(revision, true).view(), std::move(record));
-  store_.index_.Tombstone(entry, revision, digest);
+  batch_.Put(store_.tables_.key, RevisionKey(revision, true).view(), record);
+  const Revision before = entry->mod();
+  store_.events_.emplace_back(revision, true, record, before, store_.index_.Tombstone(entry, revision, digest));
 }
 
 int64_t WriteTxn::DeleteRange(std::string_view key, std::string_view end) {

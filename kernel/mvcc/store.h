@@ -13,6 +13,7 @@
 
 #include "kernel/base/status.h"
 #include "kernel/mvcc/counts.h"
+#include "kernel/mvcc/event.h"
 #include "kernel/mvcc/hash.h"
 #include "kernel/mvcc/key_index.h"
 #include "kernel/mvcc/key_value.h"
@@ -66,8 +67,8 @@ class Store {
   int64_t WriterRevision() const { return current_; }  // with what the turn has changed so far
   // Adds to the turn's batch what the table `key` holds with it. Before the engine takes it.
   void Seal(storage::Batch& batch);
-  // The turn's batch is in the engine: everyone may see it.
-  void Publish();
+  // The turn's batch is in the engine: everyone may see it. Returns what the turn changed, in order.
+  std::vector<Event> Publish();
   // Compacted, FutureRevision; else history below `revision` is gone for readers, and CompactStep has work.
   Status Compact(int64_t revision, storage::Batch& batch);
 
@@ -93,6 +94,8 @@ class Store {
   CompactionHashes& compaction_hashes() { return compaction_hashes_; }
   Views& views() { return views_; }
   storage::Engine& engine() { return engine_; }
+  // A row that the index named; NotFound: it has been compacted since. Any other error means that the engine failed.
+  Result<Block> ReadRow(Revision revision);
   uint32_t key_table() const { return tables_.key; }
 
  private:
@@ -120,7 +123,7 @@ class Store {
   std::atomic<int64_t> published_{1};                // etcd starts at revision 1: the first write makes 2
   std::atomic<uint64_t> rows_written_{0};            // one writer: [apply]
   int64_t current_ = 1;                              // [apply] with what the turn has changed so far
-  std::vector<std::pair<Revision, Block>> pending_;  // [apply] rows of this turn, ascending
+  std::vector<Event> events_;                        // [apply] the changes of this turn, ascending
   std::optional<storage::Snapshot> apply_snapshot_;  // [apply] the engine before this turn
   int64_t compact_ = -1;                             // [apply] what Publish will make the compact revision
   int64_t finished_compact_ = 0;                     // [apply]

@@ -18,10 +18,10 @@ Result<std::unique_ptr<Member>> Member::Open(Scheduler& scheduler, Threads& thre
   life->engine_ = std::make_unique<SimEngine>(engine_disk, disk, std::string(kDirectory) + "/member/engine");
   auto engine = std::make_unique<storage::Engine>(life->engine_->table(), life->engine_->self());
   Executor& wal = options.own_wal_thread ? threads.wal : threads.node;
-  ASSIGN_OR_RETURN(life->member_,
-                   tenon::Member::Open({disk, scheduler, life->metrics_, threads.node, wal, threads.apply,
-                                        threads.persist, threads.worker, std::move(fatal)},
-                                       std::move(engine), std::move(o)));
+  ASSIGN_OR_RETURN(life->member_, tenon::Member::Open({disk, scheduler, life->metrics_, threads.node, wal,
+                                                       threads.apply, threads.persist, threads.worker, threads.watch,
+                                                       threads.reader, std::move(fatal)},
+                                                      std::move(engine), std::move(o)));
   CHECK_EQ(life->member_->data().wal(), kWalDirectory);
   return life;
 }
@@ -53,7 +53,10 @@ void Member::Stop() {
     threads_.reader.Drain();
     threads_.apply.Drain();
   });
-  for (Scheduler::Queue* queue : {&threads_.node, &threads_.wal, &threads_.persist, &threads_.worker}) queue->Drain();
+  for (Scheduler::Queue* queue :
+       {&threads_.node, &threads_.wal, &threads_.persist, &threads_.worker, &threads_.watch}) {
+    queue->Drain();
+  }
   scheduler_.set_main_waits(false);
 }
 

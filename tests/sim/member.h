@@ -25,11 +25,12 @@ struct Threads {
         apply(s.NewQueue()),
         persist(s.NewQueue()),
         worker(s.NewQueue()),
-        reader(s.NewQueue()) {}
+        reader(s.NewQueue()),
+        watch(s.NewQueue()) {}
   void Clear() {
-    for (Scheduler::Queue* queue : {&node, &wal, &apply, &persist, &worker, &reader}) queue->Clear();
+    for (Scheduler::Queue* queue : {&node, &wal, &apply, &persist, &worker, &reader, &watch}) queue->Clear();
   }
-  Scheduler::Queue &node, &wal, &apply, &persist, &worker, &reader;
+  Scheduler::Queue &node, &wal, &apply, &persist, &worker, &reader, &watch;
 };
 
 class Member {

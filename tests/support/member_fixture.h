@@ -27,7 +27,7 @@ class MemberFixture {
     EXPECT_TRUE(alarms.Restore(*s.engine, s.tables.alarm).ok());
     EXPECT_TRUE(membership.Restore(*s.engine, s.tables).ok());
     applier =
-        std::make_unique<apply::Applier>(apply::Applier::Parts{*s.engine, s.tables, *s.store, alarms, membership,
+        std::make_unique<apply::Applier>(apply::Applier::Parts{*s.engine, s.tables, *s.store, watch, alarms, membership,
                                                                s.clock, apply_thread, reader_thread, metrics, Fatal()},
                                          apply::AppliedState{}, apply::Applier::Options{});
 
@@ -100,6 +100,8 @@ class MemberFixture {
   std::vector<Status> fatals;
   MemoryDisk disk;
   StoreFixture s;
+  ManualExecutor watch_thread{s.clock};
+  mvcc::WatchHub watch{*s.store, watch_thread, watch_thread, Fatal(), {}};
   ManualExecutor node_thread{s.clock}, wal_thread{s.clock}, apply_thread{s.clock}, reader_thread{s.clock};
   metrics::Registry metrics;
   apply::Alarms alarms;

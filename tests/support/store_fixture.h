@@ -39,7 +39,7 @@ class StoreFixture {
     const Status status = engine->Apply(batch.ops(), Index(++index));
     EXPECT_TRUE(status.ok()) << status;
     batch.Clear();
-    store->Publish();
+    published = store->Publish();
   }
   int64_t Put(std::string_view key, std::string_view value, int64_t lease = 0) {
     {
@@ -110,6 +110,7 @@ class StoreFixture {
   storage::Tables tables;
   storage::Batch batch;
   uint64_t index = 0;
+  std::vector<mvcc::Event> published;  // by the last turn
   std::unique_ptr<mvcc::Store> store;
 
  private:

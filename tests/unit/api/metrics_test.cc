@@ -94,8 +94,9 @@ TEST_F(CallMetricsTest, ACallIsStartedReceivedHandledAndSent) {
   EXPECT_THAT(text, HasSubstr(fmt::format("\netcd_network_client_grpc_received_bytes_total {}\n", 2 * request.size())));
   EXPECT_THAT(text, HasSubstr(fmt::format("\netcd_network_client_grpc_sent_bytes_total {}\n", answer)));
   // Present before their first call, so that a rate has a beginning.
-  EXPECT_THAT(text, HasSubstr("grpc_server_started_total{grpc_method=\"Watch\",grpc_service=\"etcdserverpb.Watch\","
-                              "grpc_type=\"bidi_stream\"} 0\n"));
+  EXPECT_THAT(text,
+              HasSubstr("grpc_server_started_total{grpc_method=\"LeaseKeepAlive\",grpc_service=\"etcdserverpb.Lease\","
+                        "grpc_type=\"bidi_stream\"} 0\n"));
   EXPECT_THAT(text, HasSubstr("grpc_server_started_total{grpc_method=\"RangeStream\",grpc_service=\"etcdserverpb.KV\","
                               "grpc_type=\"server_stream\"} 0\n"));
 }

@@ -22,8 +22,8 @@ class ApplierTest : public ::testing::Test {
   }
   void Start() {
     const AppliedState state = ReadAppliedState(*s.engine, s.tables).value();
-    applier.emplace(Applier::Parts{*s.engine, s.tables, *s.store, alarms, membership, s.clock, thread, thread, metrics,
-                                   [this](const Status& status) { fatals.push_back(status); }},
+    applier.emplace(Applier::Parts{*s.engine, s.tables, *s.store, watch, alarms, membership, s.clock, thread, thread,
+                                   metrics, [this](const Status& status) { fatals.push_back(status); }},
                     state, Applier::Options{});
   }
   template <class R>
@@ -68,6 +68,9 @@ class ApplierTest : public ::testing::Test {
   std::vector<std::string> answers;
   std::vector<Status> fatals;
   testing::StoreFixture s;
+  testing::ManualExecutor watch_thread{s.clock};
+  mvcc::WatchHub watch{
+      *s.store, watch_thread, watch_thread, [this](const Status& status) { fatals.push_back(status); }, {}};
   testing::ManualExecutor thread{s.clock};
   metrics::Registry metrics;
   Alarms alarms;
@@ -173,8 +176,8 @@ TEST_F(ApplierTest, PhysicalCompactionAnswersWhenTheRowsAreGone) {
 
 TEST_F(ApplierTest, NoRowGoesBeforeTheRemovalIsPrepared) {
   std::vector<absl::AnyInvocable<void()>> preparing;
-  applier.emplace(Applier::Parts{*s.engine, s.tables, *s.store, alarms, membership, s.clock, thread, thread, metrics,
-                                 [this](const Status& status) { fatals.push_back(status); },
+  applier.emplace(Applier::Parts{*s.engine, s.tables, *s.store, watch, alarms, membership, s.clock, thread, thread,
+                                 metrics, [this](const Status& status) { fatals.push_back(status); },
                                  [&](absl::AnyInvocable<void()> done) { preparing.push_back(std::move(done)); }},
                   AppliedState{}, Applier::Options{});
   for (int i = 0; i < 100; i++) Put("k", fmt::format("{}", i));
