@@ -71,4 +71,5 @@ STREAMING = {
 # Short names for the calls that tests make all the time.
 KV = "/etcdserverpb.KV/"
 MAINTENANCE = "/etcdserverpb.Maintenance/"
+WATCH = "/etcdserverpb.Watch/"
 CLUSTER = "/etcdserverpb.Cluster/"
