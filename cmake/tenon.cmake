@@ -63,9 +63,14 @@ function(tenon_plugin name)
   endif()
   set_target_properties(plugin_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name} SUFFIX ".so"
     LIBRARY_OUTPUT_DIRECTORY ${TENON_PLUGIN_DIR} LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/plugin.map)
-  # Under umask 002 the linker leaves it writable by the group, and then the loader refuses it.
-  add_custom_command(TARGET plugin_${name} POST_BUILD COMMAND chmod g-w,o-w $<TARGET_FILE:plugin_${name}> VERBATIM)
+  tenon_loadable(plugin_${name})
   install(TARGETS plugin_${name} LIBRARY DESTINATION lib/tenon/plugins)
+endfunction()
+
+# Under umask 002 the linker leaves a plugin, and ninja its folder, writable by the group: then the loader refuses it.
+function(tenon_loadable target)
+  add_custom_command(TARGET ${target} POST_BUILD
+    COMMAND chmod g-w,o-w $<TARGET_FILE:${target}> $<TARGET_FILE_DIR:${target}> VERBATIM)
 endfunction()
 
 # tenon_test(wal_test SOURCES wal_test.cc DEPS tenon_wal [TIMEOUT 60] [LABELS long])
