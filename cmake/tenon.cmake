@@ -63,9 +63,14 @@ function(tenon_plugin name)
   endif()
   set_target_properties(plugin_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name} SUFFIX ".so"
     LIBRARY_OUTPUT_DIRECTORY ${TENON_PLUGIN_DIR} LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/plugin.map)
-  # Under umask 002 the linker leaves it writable by the group, and then the loader refuses it.
-  add_custom_command(TARGET plugin_${name} POST_BUILD COMMAND chmod g-w,o-w $<TARGET_FILE:plugin_${name}> VERBATIM)
+  tenon_loadable(plugin_${name})
   install(TARGETS plugin_${name} LIBRARY DESTINATION lib/tenon/plugins)
+endfunction()
+
+# Under umask 002 the linker leaves a plugin, and ninja its folder, writable by the group: then the loader refuses it.
+function(tenon_loadable target)
+  add_custom_command(TARGET ${target} POST_BUILD
+    COMMAND chmod g-w,o-w $<TARGET_FILE:${target}> $<TARGET_FILE_DIR:${target}> VERBATIM)
 endfunction()
 
 # tenon_test(wal_test SOURCES wal_test.cc DEPS tenon_wal [TIMEOUT 60] [LABELS long])
@@ -77,7 +82,7 @@ function(tenon_test name)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 120)
+    set(ARG_TIMEOUT 600)
   endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")

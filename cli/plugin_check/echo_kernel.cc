@@ -434,7 +434,7 @@ void EchoKernel::Changed() {
 bool EchoKernel::Await(const std::function<bool()>& holds) {
   ++awaiting_;
   std::unique_lock lock(mutex_);
-  bool held = changed_.wait_for(lock, std::chrono::seconds(10), holds);
+  bool held = changed_.wait_for(lock, std::chrono::seconds(60), holds);
   --awaiting_;
   return held;
 }

@@ -46,7 +46,7 @@ class EchoKernel {
 
   const tenon_host* host() const { return host_.abi(); }
 
-  // Waits until the predicate over the counters holds; false: not within 10 s.
+  // Waits until the predicate over the counters holds; false: not within a minute.
   bool Await(const std::function<bool()>& holds);
   // Lets the streams of /Reluctant take messages, and answers the calls of /Stubborn.
   void LetGo();

@@ -123,7 +123,14 @@ void Remote(const void* table, const Config& config) {
 void Timeouts(const void* table, const Config& config) {
   Served s(table, config);
   const auto timeout = [&](const char* header) {
-    const std::string shown = Shown(s, {{"grpc-timeout", header}});
+    // A tenth of a second, the most there is in nanoseconds, may pass on a busy machine before the host is asked.
+    const Call* call = nullptr;
+    for (int tries = 0; tries < 100 && (call == nullptr || call->status == TENON_DEADLINE); ++tries) {
+      call = &s.client->Ask("/echo.Echo/Show", "", {{"grpc-timeout", header}});
+    }
+    Want(call->status == 0 && call->messages.size() == 1, "grpc-timeout: {} ended with grpc-status {} \"{}\"", header,
+         call->status, call->text);
+    const std::string& shown = call->messages.front();
     return std::stoll(shown.substr(shown.find("timeout_ns=") + 11));
   };
   const struct {
@@ -133,7 +140,8 @@ void Timeouts(const void* table, const Config& config) {
               {"9000m", 9'000'000'000},  {"9000000u", 9'000'000'000}, {"99999999n", 99'999'999}};
   for (const auto& [header, ns] : rows) {
     const int64_t got = timeout(header);
-    Want(got > ns - 2'000'000'000 && got > 0 && got <= ns, "grpc-timeout: {} became timeout_ns {}", header, got);
+    Want(got <= ns && (got > ns / 2 || (ns < 1'000'000'000 && got > 0)), "grpc-timeout: {} became timeout_ns {}",
+         header, got);
   }
   Want(Shown(s, {}).find("timeout_ns=0\n") != std::string::npos, "without grpc-timeout timeout_ns is not 0");
   s.Close();

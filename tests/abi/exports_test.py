@@ -29,8 +29,9 @@ def findings(plugin):
         yield "is not bound at load"
     if any("GNU_STACK" in line and "RWE" in line for line in lines("readelf", "--wide", "--segments", str(plugin))):
         yield "has an executable stack"
-    if plugin.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        yield "is writable by others than its owner, so the loader refuses it"
+    for path, what in ((plugin, "is"), (plugin.parent, "lies in a folder that is")):
+        if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            yield f"{what} writable by others than its owner, so the loader refuses it"
 
 
 def main():

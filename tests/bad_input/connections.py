@@ -14,6 +14,7 @@ MEMORY_GROWTH_KIB = 64 * 1024
 # gRPC C++ 1.51 keeps some 12 kB of each stream that is opened and reset at once for a while; it has no limit to set.
 RAPID_RESET_GROWTH_KIB = 512 * 1024
 CALLS = 200
+BESIDE_SECONDS = 60  # for all of them; well under one on a quiet machine
 
 
 def idle_connections(stage):
@@ -45,7 +46,7 @@ def idle_connections(stage):
             good = sum(client.range(b"steady").ok for _ in range(CALLS))
         stage.report.check(
             "a proper client beside 10,000 idle ones",
-            good == CALLS and time.monotonic() - began < 10,
+            good == CALLS and time.monotonic() - began < BESIDE_SECONDS,
             f"{good} of {CALLS} in {time.monotonic() - began:.1f} s",
         )
         stage.still_serves("10,000 idle connections")
@@ -169,7 +170,7 @@ def clients_that_disappear(stage):
         ]
         for call in calls:
             call.cancel()
-    stage.still_serves("clients that disappear", quick=5)
+    stage.still_serves("clients that disappear")
     stage.gives_back("clients that disappear", files)
 
 
@@ -186,7 +187,7 @@ def clients_that_never_read(stage):
         connection = http2.open_connection(stage.server.port, settings=shut)
         connection.sendall(http2.request(1, KV + "Range", get))
         held.append(connection)
-    stage.still_serves("clients that never read", quick=5)
+    stage.still_serves("clients that never read")
     stage.report.note(f"20 answers of 10 MB that nobody reads: RSS {stage.server.memory_kib()['VmRSS']} KiB")
     for connection in held:
         connection.close()
@@ -242,7 +243,7 @@ def _flood(stage, name, frames):
                 sent += len(data)
         except OSError:
             pass  # hung up, or it stopped reading: both are right
-        stage.still_serves(f"flood of {name}", quick=5)
+        stage.still_serves(f"flood of {name}")
     return sent
 
 

@@ -80,7 +80,7 @@ def _fill_and_free(report, server, disk):
         for number in range(20):
             assert put(number).ok
         ballast = server.data_dir / "member/ballast"
-        until(ballast.exists, 10, "the ballast is laid by")
+        until(ballast.exists, 60, "the ballast is laid by")
         filler = _fill(disk)
 
         refusal = None
@@ -98,11 +98,11 @@ def _fill_and_free(report, server, disk):
             return
 
         try:
-            until(lambda: _alarm(client), 5, "the alarm is raised")
+            until(lambda: _alarm(client), 60, "the alarm is raised")
             report.check("the alarm is raised", True)
         except Deadline as error:
             report.check("the alarm is raised", False, str(error))
-        _expect(report, "the ballast is given back", lambda: not ballast.exists(), 5, server)
+        _expect(report, "the ballast is given back", lambda: not ballast.exists(), 60, server)
         reply = client.range(**prefix(b"full/"), keys_only=True)
         report.check("reads work", reply.ok and reply.message.count == len(acknowledged), str(reply)[:300])
         report.check("a second put is refused alike", (put(99999).code, put(99999).text) == NO_SPACE)
@@ -124,7 +124,7 @@ def _fill_and_free(report, server, disk):
             return put(30000).ok
 
         try:
-            until(recovers, 30, "puts work again", interval=0.1)
+            until(recovers, 60, "puts work again", interval=0.1)
             report.check("puts work again after space is freed, without a restart", True)
         except Deadline as error:
             report.check(
@@ -141,16 +141,16 @@ def _fill_and_free(report, server, disk):
             lambda: f"missing {sorted(acknowledged.keys() - held)[:5]}, more {sorted(held.keys() - acknowledged)[:5]}",
         )
         filler = _fill(disk)
-        _expect(report, "the alarm is raised again", lambda: _alarm(client), 10, server)
+        _expect(report, "the alarm is raised again", lambda: _alarm(client), 60, server)
     server.kill()
     filler.unlink()
     server.start()
     with server.client() as client:
         _expect(
-            report, "after a restart with space the alarm goes by itself", lambda: not _alarm(client), 10, server
+            report, "after a restart with space the alarm goes by itself", lambda: not _alarm(client), 60, server
         )
         report.check("puts work then", put_one(client).ok)
-        _expect(report, "the ballast is laid by again", ballast.exists, 10, server)
+        _expect(report, "the ballast is laid by again", ballast.exists, 60, server)
     server.stop()
 
 

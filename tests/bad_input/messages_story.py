@@ -83,7 +83,7 @@ def mutated_messages(stage):
     if stage.server.is_etcd:
         methods = [method for method in methods if method not in ETCD_DIES]
     unanswered, codes = [], {}
-    with stage.server.client(timeout=10) as client:
+    with stage.server.client(timeout=20) as client:
         for number in range(MUTATIONS * (10 if stage.long else 1)):
             method = pick.choice(list(known) if number % 2 else methods)
             if stage.server.is_etcd and method in ETCD_DIES:
@@ -110,7 +110,7 @@ def mutated_messages(stage):
 
 def bytes_that_never_parse(stage):
     """For every method, streams too."""
-    with stage.server.client(timeout=3) as client:
+    with stage.server.client(timeout=20) as client:
         for method in messages.METHODS:
             if "Reflection" in method and stage.server.is_etcd:
                 continue
@@ -217,9 +217,9 @@ def wrong_framing(stage):
 
 
 def _expect_end(stage, name, connection, data):
-    """The server answers or closes within two seconds; silence would be a call that waits for ever."""
+    """The server answers or closes within twenty seconds; silence would be a call that waits for ever."""
     with connection:
-        connection.settimeout(2)
+        connection.settimeout(20)
         connection.sendall(data)
         received = b""
         ended = False

@@ -56,5 +56,5 @@ def health_service(t):
     for service in ("etcdserverpb.KV", "x", " "):
         t.send(path + "Check", health.HealthCheckRequest(service=service))
     t.send(path + "List", health.HealthListRequest())
-    t.send(path + "Watch", health.HealthCheckRequest(), timeout=0.3)  # the state now; the stream stays open
-    t.send(path + "Watch", health.HealthCheckRequest(service="x"), timeout=0.3)
+    t.send(path + "Watch", health.HealthCheckRequest(), timeout=2)  # the state now; the stream stays open
+    t.send(path + "Watch", health.HealthCheckRequest(service="x"), timeout=2)

@@ -47,6 +47,7 @@ struct Case {
   Expect expect;
   std::string then = "";  // sent when stream 1 has ended
   bool raw = false;
+  int tries = 1;  // more: on a busy machine it may go otherwise; once must hold
 };
 
 std::vector<Case> FrameCases();   // RFC 9113, sections 3 to 7

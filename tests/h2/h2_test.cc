@@ -20,7 +20,7 @@ using Clock = std::chrono::steady_clock;
 using plugin_check::TransportModule;
 
 // How long a reaction may take; one that is known not to come is not waited for so long.
-constexpr auto kPatience = std::chrono::milliseconds(5000), kImpatience = std::chrono::milliseconds(200);
+constexpr auto kPatience = std::chrono::milliseconds(60'000), kImpatience = std::chrono::milliseconds(200);
 
 // One server of the echo kernel per transport, as long as the program.
 struct Server {
@@ -104,7 +104,7 @@ class Conversation {
 
   void Send(std::string_view bytes) { connection_.Send(bytes); }
 
-  // Reads until `enough`, the end of the connection, or five seconds.
+  // Reads until `enough`, the end of the connection, or the end of our patience.
   void Hear(const std::function<bool(const Heard&)>& enough) {
     const auto end = Clock::now() + patience_;
     while (!enough(heard)) {
@@ -263,7 +263,8 @@ TEST_P(H2Test, Holds) {
   const auto& [transport, test] = GetParam();
   Server& server = ServerOf(transport);
   const Difference* difference = DifferenceOf(transport, test->name);
-  const std::string wrong = RunCase(server.port, *test, difference == nullptr ? kPatience : kImpatience);
+  std::string wrong = RunCase(server.port, *test, difference == nullptr ? kPatience : kImpatience);
+  for (int left = test->tries - 1; left > 0 && !wrong.empty(); --left) wrong = RunCase(server.port, *test);
   if (difference != nullptr) {
     EXPECT_NE(wrong, "") << "it holds: take it out of differences.cc";
     RecordProperty("difference", difference->why);

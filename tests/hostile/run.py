@@ -141,7 +141,7 @@ class Stage:
             )
 
     def run_client(self, seconds):
-        return Client(self.load, self.server.port, seconds).result(seconds + 20)
+        return Client(self.load, self.server.port, seconds).result(seconds + 60)
 
     def attack(self, name, seconds):
         server, report = self.server, self.report
@@ -165,7 +165,7 @@ class Stage:
         bound = limits.memory_mib(transport, name)
         report.check(f"{name}: memory stays", grown <= bound, f"{grown:.0f} MiB more, at most {bound}")
         try:
-            until(lambda: server.open_files() <= files + 5, 10, "descriptors come back", interval=0.01)
+            until(lambda: server.open_files() <= files + 5, 60, "descriptors come back", interval=0.01)
             left = 0
         except Deadline:
             left = server.open_files() - files
@@ -191,7 +191,7 @@ class Stage:
             preexec_fn=lambda: os.nice(10),
         )
         p99, wrong = self.run_client(seconds)
-        out, _ = attacker.communicate(timeout=seconds + 30)
+        out, _ = attacker.communicate(timeout=seconds + 90)
         tally = json.loads(out) if attacker.returncode == 0 else None
         return p99, wrong, tally, (memory.close() - before_kib) / 1024
 
@@ -202,7 +202,7 @@ class Stage:
             with self.server.client() as client:
                 put, got = client.put(b"after", name.encode()), client.range(b"after")
                 return put.ok and got.ok and got.message.kvs[0].value == name.encode()
-        base = [tool, "--endpoints", self.server.address, "--dial-timeout", "5s"]
+        base = [tool, "--endpoints", self.server.address, "--dial-timeout", "20s", "--command-timeout", "20s"]
         environment = {**os.environ, "ETCDCTL_API": "3"}
         put = subprocess.run([*base, "put", "after", name], capture_output=True, text=True, env=environment)
         got = subprocess.run([*base, "get", "after"], capture_output=True, text=True, env=environment)

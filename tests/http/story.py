@@ -91,7 +91,7 @@ class Story:
             after["scrape"] = self.scrape()
             return moved(before, after["scrape"])["grpc_server_handled_total{Compact,OK}"] == 1
 
-        until(settled, 10, lambda: "the last call is counted")
+        until(settled, 60, lambda: "the last call is counted")
         return moved(before, after["scrape"])
 
 

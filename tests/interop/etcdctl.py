@@ -15,7 +15,7 @@ class Etcdctl:
         """(exit code, stdout, stderr)"""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ETCDCTL_")}
         result = subprocess.run(
-            [self.binary, f"--endpoints={self.endpoint}", *arguments],
+            [self.binary, f"--endpoints={self.endpoint}", "--dial-timeout=20s", "--command-timeout=30s", *arguments],
             input=stdin,
             text=True,
             capture_output=True,

@@ -26,7 +26,7 @@ from harness.server import Server, add_transport_option, find_peer, find_tenon
 
 PYTHON_PACKAGES = ("etcd3==0.12.0", "protobuf==3.20.3")  # etcd3's generated code needs an old protobuf
 INSTALL_SECONDS = 300
-RUN_SECONDS = 120
+RUN_SECONDS = 300
 
 
 class NotInstallable(Exception):

@@ -18,7 +18,7 @@ MUTANTS = {
 
 
 def run(*arguments):
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -46,7 +46,7 @@ def main(tool, plugins, mutants):
     for name, (fails, holds) in MUTANTS.items():
         seen = {}
         for case in sorted(fails | holds):
-            code, out, err = run(tool, f"{mutants}/mutant-{name}.so", "--only", case, "--timeout", "40")
+            code, out, err = run(tool, f"{mutants}/mutant-{name}.so", "--only", case, "--timeout", "120")
             seen.update({key: value for key, value in verdicts(out).items() if key == case})
             want(code == (1 if case in fails else 0), f"{name}, {case}: exit code {code}\n{out}{err}")
         want({case for case, verdict in seen.items() if verdict == "FAILED"} == fails, f"{name}: {seen}")

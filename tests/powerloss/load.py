@@ -53,7 +53,7 @@ class Load:
         self.filled = 0
 
     def _compact(self):
-        with self.server.client(timeout=10) as client:
+        with self.server.client(timeout=20) as client:
             while not self.over.wait(0.1):
                 reply = client.range(b"ready")
                 if not reply.ok:
@@ -92,7 +92,7 @@ class Load:
     def end(self):
         """After the server has ended."""
         self.over.set()
-        self.process.wait(30)
+        self.process.wait(60)
         for thread in self.threads:
             thread.join()
         self.marks.close()

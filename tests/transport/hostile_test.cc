@@ -128,9 +128,12 @@ TEST_F(HostileTest, MadeYouResetIsCutOff) {
 TEST_F(HostileTest, AbandonedWorkHoldsTheConnection) {
   constexpr int kCalls = 5000;
   H2Wire wire(port_);
+  const std::string head = HeaderBlock(GrpcHeaders("/echo.Echo/Stubborn", {{"grpc-timeout", "1n"}}));
   std::jthread sender([&] {
     for (int i = 0; i < kCalls; ++i) {
-      wire.Data(wire.Open(GrpcHeaders("/echo.Echo/Stubborn", {{"grpc-timeout", "1n"}}), false), GrpcMessage("x"), true);
+      // In one piece: between the two the call would expire, and the host never hear of it.
+      wire.wire().Send(Encode(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 2 * i + 1, head) +
+                       Encode(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 2 * i + 1, GrpcMessage("x")));
     }
   });
   ASSERT_TRUE(kernel_.Await([&] { return kernel_.unary_calls >= 256; }));

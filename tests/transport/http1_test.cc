@@ -178,7 +178,7 @@ TEST_F(Http1Test, DrainClosesWhatIsIdleAndLetsAnAnswerEnd) {
   EXPECT_TRUE(ReadResponse(idle).complete);
   busy.Send(Get("/large"));
   ASSERT_TRUE(kernel_.Await([&] { return kernel_.holds >= 1; }));
-  std::thread drain([&] { transport_->Drain(10'000'000'000); });
+  std::thread drain([&] { transport_->Drain(100'000'000'000); });
   EXPECT_EQ(idle.ReadToEnd(), "");
   EXPECT_TRUE(ReadResponse(busy).complete);
   drain.join();

@@ -14,7 +14,7 @@ using Done = std::promise<bool>;
 
 bool Wait(Done* done) {
   auto answer = done->get_future();
-  CHECK_MSG(answer.wait_for(std::chrono::seconds(10)) == std::future_status::ready, "a client's operation hangs");
+  CHECK_MSG(answer.wait_for(std::chrono::seconds(60)) == std::future_status::ready, "a client's operation hangs");
   return answer.get();
 }
 

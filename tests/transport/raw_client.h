@@ -1,4 +1,4 @@
-// A gRPC client of raw bytes with blocking functions; each waits at most ten seconds.
+// A gRPC client of raw bytes with blocking functions; each waits at most a minute.
 #pragma once
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>

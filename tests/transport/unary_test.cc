@@ -120,16 +120,21 @@ TEST_F(UnaryTest, TheCallInfoSaysWhoCalls) {
 }
 
 TEST_F(UnaryTest, TheDeadlineReachesTheHost) {
-  std::string shown = client_->Unary("/echo.Echo/Show", "", {.deadline = std::chrono::seconds(5)}).reply;
+  std::string shown = client_->Unary("/echo.Echo/Show", "", {.deadline = std::chrono::seconds(500)}).reply;
+  ASSERT_NE(shown.find("timeout_ns="), std::string::npos) << shown;
   int64_t timeout_ns = std::stoll(shown.substr(shown.find("timeout_ns=") + 11));
-  EXPECT_GT(timeout_ns, 1'000'000'000);
-  EXPECT_LE(timeout_ns, 5'100'000'000);  // gRPC's client rounds up
+  EXPECT_GT(timeout_ns, 400'000'000'000);
+  EXPECT_LE(timeout_ns, 510'000'000'000);  // gRPC's client rounds up
 }
 
 TEST_F(UnaryTest, APassedDeadlineCancelsTheCall) {
-  UnaryResult result = client_->Unary("/echo.Echo/Hang", "", {.deadline = std::chrono::milliseconds(100)});
-  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
-  EXPECT_TRUE(kernel_.Await([&] { return kernel_.unary_cancels == 1; }));
+  // On a busy machine a short deadline passes before the host hears of the call.
+  for (int ms = 100; kernel_.unary_calls == 0 && ms <= 12'800; ms *= 2) {
+    UnaryResult result = client_->Unary("/echo.Echo/Hang", "", {.deadline = std::chrono::milliseconds(ms)});
+    EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  }
+  EXPECT_GE(kernel_.unary_calls, 1);
+  EXPECT_TRUE(kernel_.Await([&] { return kernel_.unary_cancels == kernel_.unary_calls; }));
 }
 
 TEST_F(UnaryTest, AClientThatGoesAwayCancelsTheCall) {
@@ -169,19 +174,26 @@ TEST_F(UnaryTest, ManyClientsAtOnce) {
 }
 
 // gRPC 1.51's callback API sleeps 100 ms when a request comes 1.0 to 1.1 s after the last one. Only waiting shows it.
+// A machine with other work is slow after any pause: then the quiet second must cost no more than a short pause does.
 TEST_F(UnaryTest, ARequestAfterAQuietSecondDoesNotWait) {
   using Clock = std::chrono::steady_clock;
   client_->Unary("/echo.Echo/Unary", "connect");
-  std::vector<double> ms;
-  for (int i = 0; i < 7; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1010));
+  auto took_after = [&](int pause_ms) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms));
     auto began = Clock::now();
-    ASSERT_EQ(client_->Unary("/echo.Echo/Unary", "x").reply, "x");
-    ms.push_back(std::chrono::duration<double, std::milli>(Clock::now() - began).count());
+    EXPECT_EQ(client_->Unary("/echo.Echo/Unary", "x").reply, "x");
+    return std::chrono::duration<double, std::milli>(Clock::now() - began).count();
+  };
+  auto median = [](std::vector<double> ms) {
+    std::sort(ms.begin(), ms.end());
+    return ms[ms.size() / 2];
+  };
+  std::vector<double> quiet, brief;
+  for (int window = 0; window < 3 && (quiet.empty() || median(quiet) >= 2.0); ++window) {
+    for (int i = 0; i < 7; ++i) quiet.push_back(took_after(1010)), brief.push_back(took_after(100));
   }
-  std::sort(ms.begin(), ms.end());
-  EXPECT_LT(ms[ms.size() / 2], 2.0);
-  RecordProperty("p50_ms", std::to_string(ms[ms.size() / 2]));
+  RecordProperty("p50_ms", std::to_string(median(quiet)));
+  EXPECT_LT(median(quiet), std::max(2.0, median(brief) + 50)) << "after a short pause " << median(brief);
 }
 
 }  // namespace

@@ -14,6 +14,11 @@
 #include "kernel/base/check.h"
 
 namespace tenon::testing {
+namespace {
+
+constexpr int kPatienceMs = 60'000;  // only a server that never answers is waited for so long
+
+}  // namespace
 
 Wire::Wire(int port) {
   fd_ = socket(AF_INET, SOCK_STREAM, 0);
@@ -44,7 +49,7 @@ bool Wire::Send(std::string_view bytes) {
 bool Wire::More() {
   if (closed_) return false;
   pollfd polled{.fd = fd_, .events = POLLIN};
-  CHECK_MSG(poll(&polled, 1, 10'000) == 1, "the server says nothing");
+  CHECK_MSG(poll(&polled, 1, kPatienceMs) == 1, "the server says nothing");
   char bytes[65536];
   ssize_t n = recv(fd_, bytes, sizeof bytes, 0);
   if (n <= 0) {

@@ -1,5 +1,5 @@
 // A client that speaks HTTP/1.1 and HTTP/2 by hand, so that it can also break their rules. Blocking; each wait ends
-// after ten seconds at most.
+// after a minute at most.
 #pragma once
 #include <nghttp2/nghttp2.h>
 

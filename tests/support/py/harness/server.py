@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import random
 import re
 import shutil
 import signal
@@ -14,7 +15,7 @@ from harness import messages
 from harness.client import Client
 from harness.wait import until
 
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 def find_peer(name="etcd", given=None):
@@ -49,6 +50,17 @@ _ports_lock = threading.Lock()
 _ports_given = set()
 
 
+def _below_ephemeral():
+    """Ports that the system gives to no connection by itself: a server that is down for a while finds its own again."""
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError):
+        first = 32768
+    candidates = list(range(10000, first)) if first > 12000 else list(range(20000, 60000))
+    random.shuffle(candidates)
+    return candidates
+
+
 def free_port():
     """A port nobody listens on. $TENON_TEST_PORTS=FIRST-LAST confines the search on a shared machine."""
     with _ports_lock:
@@ -60,16 +72,15 @@ def free_port():
                 _ports_given.clear()
                 candidates = list(range(first, last + 1))
         else:
-            candidates = [0] * 100
+            candidates = _below_ephemeral()
         for port in candidates:
             with socket.socket() as probe:
-                if window:  # as the server does: what an earlier one left in TIME_WAIT is free
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                # As the server does: what an earlier one left in TIME_WAIT is free.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     probe.bind(("127.0.0.1", port))
                 except OSError:
                     continue
-                port = probe.getsockname()[1]
                 if port not in _ports_given:
                     _ports_given.add(port)
                     return port
@@ -155,7 +166,7 @@ class Server:
 
     def await_ready(self, seconds=START_SECONDS):
         until(self._listens, seconds, lambda: f"{self.label} listens on {self.address}\n{self.log_tail()}")
-        with self.client(timeout=2.0) as client:
+        with self.client(timeout=5.0) as client:
             until(
                 lambda: self._alive() and client.range(b"ready").ok,
                 seconds,
@@ -189,7 +200,7 @@ class Server:
             and status.message.storageVersion.startswith("3.7")
         )
 
-    def wait_exit(self, seconds=20):
+    def wait_exit(self, seconds=60):
         """The exit code of a process that ends by itself."""
         code = until(
             lambda: None if self.process.poll() is None else (self.process.returncode,),
@@ -206,7 +217,7 @@ class Server:
             self.process.wait()
             self.process = None
 
-    def stop(self, seconds=20):
+    def stop(self, seconds=60):
         """SIGTERM; SIGKILL if that does not end it in time, which raises."""
         if self.process is None:
             return
