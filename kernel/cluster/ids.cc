@@ -1,18 +1,16 @@
 #include "kernel/cluster/ids.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 
 #include "kernel/base/coding.h"
+#include "kernel/base/sha.h"
 
 namespace tenon::cluster {
 namespace {
 
 uint64_t FirstEightOfSha1(const std::string& text) {
-  unsigned char digest[SHA_DIGEST_LENGTH];
-  SHA1(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
-  return GetBigEndian64(reinterpret_cast<const char*>(digest));
+  const auto digest = Sha1(text);
+  return GetBigEndian64(reinterpret_cast<const char*>(digest.data()));
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "kernel/plugin/file_check.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,21 +12,14 @@
 #include <memory>
 
 #include "absl/strings/ascii.h"
+#include "fmt/ranges.h"
+#include "kernel/base/sha.h"
 
 namespace tenon::plugin {
 namespace {
 
 Status Refuse(const std::string& path, std::string_view predicate) {
   return absl::FailedPreconditionError(fmt::format("plugin {} {}", path, predicate));
-}
-
-std::string Sha256(std::string_view bytes) {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  EVP_Digest(bytes.data(), bytes.size(), digest, &size, EVP_sha256(), nullptr);
-  std::string hex;
-  for (unsigned int i = 0; i < size; i++) hex += fmt::format("{:02x}", digest[i]);
-  return hex;
 }
 
 // "its group", "others" or "its group and others" may write; empty: nobody.
@@ -115,7 +107,7 @@ Result<PluginFile> ReadTrustedFile(const std::string& path, const std::vector<ui
     have += static_cast<size_t>(n);
   }
   file.bytes.resize(have);
-  file.sha256 = Sha256(file.bytes);
+  file.sha256 = fmt::format("{:02x}", fmt::join(Sha256(file.bytes), ""));
   file.device = facts.st_dev;
   file.inode = facts.st_ino;
   return file;

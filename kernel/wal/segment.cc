@@ -59,10 +59,10 @@ Result<std::string> ReadWhole(Disk& disk, const std::string& path) {
 }
 
 Status WriteZeros(File& file, uint64_t begin, uint64_t end) {
-  static const std::string zeros(kStepBytes, '\0');
+  static char zeros[kStepBytes];  // not const: so it lies in .bss, and no page of it takes memory while it is only read
   while (begin < end) {
     const uint64_t n = std::min(kStepBytes, end - begin);
-    RETURN_IF_ERROR(file.WriteAt(begin, std::string_view(zeros).substr(0, n)));
+    RETURN_IF_ERROR(file.WriteAt(begin, std::string_view(zeros, n)));
     begin += n;
   }
   return Ok();
