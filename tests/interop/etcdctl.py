@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import threading
 
 
 class Etcdctl:
@@ -151,7 +152,38 @@ def run(report, binary, endpoint):
         f"--rev={now}",
     )
 
+    _watch(report, ctl, release)
     _maintenance(report, ctl, release)
+
+
+def _watch(report, ctl, release):
+    now = ctl.json("put", "w/1", "a")["header"]["revision"]
+    ctl("put", "w/1", "b"), ctl("del", "w/1")
+
+    def tells(name, wanted, *arguments, stdin=""):
+        """A watch does not end by itself: it is ended when it has said what is wanted, or after a while."""
+        command = [ctl.binary, f"--endpoints={ctl.endpoint}", "watch", *arguments]
+        process = subprocess.Popen(
+            command, text=True, bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        late = threading.Timer(30, process.kill)
+        late.start()
+        process.stdin.write(stdin)
+        process.stdin.flush()
+        lines = [line for line in (process.stdout.readline() for _ in wanted)]
+        late.cancel()
+        process.kill()
+        process.communicate()
+        got = [line.rstrip("\n") for line in lines]
+        same = len(got) == len(wanted) and all(re.fullmatch(w, g) for w, g in zip(wanted, got))
+        report.check(f"etcdctl {release}: {name}", same, f"got    {got}\nwanted {wanted}")
+
+    rev = f"--rev={now}"
+    tells("watch --rev", ["PUT", "w/1", "a", "PUT", "w/1", "b", "DELETE", "w/1", ""], "w/1", rev)
+    tells("watch --prefix --prev-kv", ["PUT", "w/1", "a", "PUT", "w/1", "a", "w/1", "b"], "w/", "--prefix", "--prev-kv", rev)
+    tells("watch -w json", [r'\{"Header":\{.*"Events":\[.*'], "w/1", rev, "-w", "json")
+    tells("watch, interactive", ["PUT", "w/1", "a"], "-i", stdin=f"watch w/1 {rev}\n")
+    tells("watch --progress-notify", ["progress notify: [0-9]+"], "-i", stdin="watch w/none\nprogress\n")
 
 
 def _maintenance(report, ctl, release):

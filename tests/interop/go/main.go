@@ -11,6 +11,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/mirror"
 )
 
 var (
@@ -65,6 +66,7 @@ func main() {
 	deletes()
 	txns()
 	compaction()
+	watches()
 	maintenance()
 	if failed {
 		os.Exit(1)
@@ -172,6 +174,82 @@ func compaction() {
 	equal("the compaction's own revision", string(get("go/compacted", clientv3.WithRev(now)).Kvs[0].Value), "1")
 	_, err = client.Compact(ctx, now)
 	check("compaction twice", errors.Is(err, rpctypes.ErrCompacted), err)
+}
+
+// told reads a watch until so many events came, and lists them: "+key=value(former)" and "-key(former)".
+func told(channel clientv3.WatchChan, events int) (out []string) {
+	for len(out) < events {
+		response, open := <-channel
+		if !open || response.Err() != nil {
+			return append(out, fmt.Sprint("ended: ", response.Err()))
+		}
+		for _, event := range response.Events {
+			text := "-" + string(event.Kv.Key)
+			if event.IsCreate() {
+				text = "new " + string(event.Kv.Key) + "=" + string(event.Kv.Value)
+			} else if event.IsModify() {
+				text = "+" + string(event.Kv.Key) + "=" + string(event.Kv.Value)
+			}
+			if event.PrevKv != nil {
+				text += "(" + string(event.PrevKv.Value) + ")"
+			}
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+func watches() {
+	watching, end := context.WithCancel(ctx)
+	defer end()
+	past := must(client.Put(ctx, "go/w/a", "1")).Header.Revision
+	now := client.Watch(watching, "go/w/", clientv3.WithPrefix(), clientv3.WithPrevKV(), clientv3.WithCreatedNotify())
+	check("watch is created", (<-now).Created, "")
+	must(client.Put(ctx, "go/w/a", "2"))
+	must(client.Delete(ctx, "go/w/a"))
+	must(client.Put(ctx, "go/w/b", "3"))
+	wanted := []string{"+go/w/a=2(1)", "-go/w/a(2)", "new go/w/b=3"}
+	equal("watch of a prefix", told(now, 3), wanted)
+	equal("watch from the past", told(client.Watch(watching, "go/w/", clientv3.WithPrefix(), clientv3.WithPrevKV(),
+		clientv3.WithRev(past+1)), 3), wanted)
+	equal("watch without puts", told(client.Watch(watching, "go/w/", clientv3.WithPrefix(), clientv3.WithRev(past),
+		clientv3.WithFilterPut()), 1), []string{"-go/w/a"})
+	big := make([]clientv3.Op, 4)
+	for i := range big {
+		big[i] = clientv3.OpPut(fmt.Sprintf("go/big/%d", i), string(make([]byte, 380_000)))
+	}
+	must(client.Txn(ctx).Then(big...).Commit())
+	rev := must(client.Txn(ctx).Then(big...).Commit()).Header.Revision
+	parts := client.Watch(watching, "go/big/", clientv3.WithPrefix(), clientv3.WithPrevKV(), clientv3.WithRev(rev),
+		clientv3.WithFragment())
+	equal("watch in fragments", len((<-parts).Events), 4)
+
+	quiet := client.Watch(watching, "go/quiet", clientv3.WithCreatedNotify())
+	<-quiet
+	must(client.Put(ctx, "go/other", "1"))
+	last := must(client.Put(ctx, "go/other", "2")).Header.Revision
+	must(struct{}{}, client.RequestProgress(watching))
+	progress := <-quiet
+	check("progress on request", progress.IsProgressNotify() && progress.Header.Revision >= last, progress)
+
+	must(client.Compact(ctx, last))
+	lost := <-client.Watch(watching, "go/w/a", clientv3.WithRev(past))
+	equal("watch of what is compacted", []any{lost.Err(), lost.CompactRevision}, []any{rpctypes.ErrCompacted, last})
+
+	mirrored := mirror.NewSyncer(client, "go/w/", 0)
+	base, failures := mirrored.SyncBase(watching)
+	count := 0
+	for response := range base {
+		count += len(response.Kvs)
+	}
+	equal("mirror: the base", []any{count, <-failures}, []any{1, nil})
+	updates := mirrored.SyncUpdates(watching)
+	must(client.Put(ctx, "go/w/c", "4"))
+	equal("mirror: updates", told(updates, 1), []string{"new go/w/c=4"})
+	equal("watch goes on", told(now, 1), []string{"new go/w/c=4"})
+	end()
+	_, open := <-now
+	check("a watch ends with its context", !open, "")
 }
 
 func maintenance() {

@@ -69,11 +69,43 @@ async function main() {
   equal("compact twice", /required revision has been compacted/.test(
     await failure(client.kv.compact({ revision: old.header.revision, physical: false }))), true);
 
+  await watches();
   const status = await client.maintenance.status();
   equal("status", [status.version, Number(status.dbSize) > 0], ["3.7.3", true]);
   equal("members", (await client.cluster.memberList({})).members.length, 1);
   await client.maintenance.defragment({});
   equal("alarms", (await client.maintenance.alarm({ action: "Get", memberID: 0, alarm: "None" })).alarms, []);
+}
+
+// The first events of a watcher, as "+key=value" and "-key".
+function told(watcher, count) {
+  return new Promise((resolve, reject) => {
+    const events = [];
+    const add = (text) => events.push(text) === count && resolve(events);
+    watcher.on("put", (kv) => add(`+${kv.key}=${kv.value}`));
+    watcher.on("delete", (kv) => add(`-${kv.key}`));
+    watcher.on("error", reject);
+  });
+}
+
+async function watches() {
+  const first = await client.put("js/w/1").value("a").exec();
+  const watcher = await client.watch().prefix("js/w/").create();
+  const live = told(watcher, 3);
+  await client.put("js/w/1").value("b").exec();
+  await client.delete().key("js/w/1").exec();
+  await client.put("js/w/2").value("c").exec();
+  equal("watch of a prefix", await live, ["+js/w/1=b", "-js/w/1", "+js/w/2=c"]);
+  await watcher.cancel();
+  const past = await client.watch().prefix("js/w/").startRevision(first.header.revision).create();
+  equal("watch from the past", await told(past, 4), ["+js/w/1=a", "+js/w/1=b", "-js/w/1", "+js/w/2=c"]);
+  await past.cancel();
+  const only = await client.watch().key("js/w/2").only("delete").create();
+  const deleted = told(only, 1);
+  await client.put("js/w/2").value("d").exec();
+  await client.delete().key("js/w/2").exec();
+  equal("watch without puts", await deleted, ["-js/w/2"]);
+  await only.cancel();
 }
 
 main().catch((error) => {

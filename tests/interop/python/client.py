@@ -1,5 +1,6 @@
 """The PyPI client etcd3 against one endpoint: a line per check, "ok NAME" or "FAIL NAME: why"."""
 
+import queue
 import sys
 
 import etcd3
@@ -87,6 +88,7 @@ def main(host, port):
     except Exception as error:  # the client has no class of its own for it
         equal("compact twice", "required revision has been compacted" in str(error), True)
 
+    watches(client)
     status = client.status()
     members = list(client.members)
     equal("status", (status.version, status.leader.id == members[0].id, status.db_size > 0), ("3.7.3", True, True))
@@ -96,6 +98,40 @@ def main(host, port):
     equal("alarms", list(client.list_alarms()), [])
     client.close()
     return 1 if failed else 0
+
+
+def watches(client):
+    def told(events, count):
+        out = []
+        for event in events:
+            out.append((type(event).__name__, event.key, event.value))
+            if len(out) == count:
+                return out
+        return out
+
+    first = client.put("py/w/1", "a").header.revision
+    events, cancel = client.watch_prefix("py/w/")
+    client.put("py/w/1", "b")
+    client.delete("py/w/1")
+    wanted = [("PutEvent", b"py/w/1", b"b"), ("DeleteEvent", b"py/w/1", b"")]
+    equal("watch of a prefix", told(events, 2), wanted)
+    cancel()
+    events, cancel = client.watch("py/w/1", start_revision=first + 1, prev_kv=True)
+    taken = [next(events), next(events)]
+    equal("watch from the past", [event.prev_value for event in taken], [b"a", b"b"])
+    cancel()
+    found = queue.Queue()
+    watch = client.add_watch_callback("py/w/2", found.put)
+    client.put("py/w/2", "c")
+    equal("watch with a callback", [event.value for event in found.get(timeout=20).events], [b"c"])
+    client.cancel_watch(watch)
+    client.compact(client.put("py/w/3", "d").header.revision)
+    try:
+        events, cancel = client.watch("py/w/1", start_revision=first)
+        next(events)
+        equal("watch of what is compacted", "an event", "an error")
+    except etcd3.exceptions.RevisionCompactedError as error:
+        equal("watch of what is compacted", error.compacted_revision > first, True)
 
 
 if __name__ == "__main__":
