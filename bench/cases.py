@@ -192,6 +192,35 @@ def syncs(server, options):
     return {"1 client": count_syncs(server, 1, 1, 2000), "100 clients": count_syncs(server, 100, 10, 20000)}
 
 
+def watch(*shape):
+    """Events of one key at full speed, then at the same 20 puts a second on both sides."""
+    def case(server, options):
+        server.start()
+        full = server.watch(*shape, "--warmup", options.seconds(1), "--duration", options.seconds(6))
+        calm = server.watch(*shape, "--rate", "20", "--warmup", options.seconds(1), "--duration", options.seconds(5))
+        return {"server CPU": full["server_cpu_us"], "events": full["rate"],
+                "server CPU at 20 puts/s": calm["server_cpu_us"], "p99 at 20 puts/s": calm["p99_us"] / 1000,
+                "memory": full["rss_anon_per_watcher"], "generator's own CPU": full["own_cpu_us"]}
+    return case
+
+
+def watch_others(server, options):
+    """Puts, without watchers and beside many whose keys nobody touches."""
+    put = ["put", *HUNDRED, "--key-space", "10000000", "--warmup", options.seconds(1), "--duration", options.seconds(5)]
+    server.start()
+    alone = server.run(*put)
+    with server.hold_watches("--other-keys", "--streams", "100", "--connections", "10", "--watchers", "1000") as held:
+        beside = server.run(*put)
+    return {"CPU beside / alone": beside["server"]["cpu_us"] / alone["server"]["cpu_us"],
+            "memory": held["rss_anon_per_watcher"]}
+
+
+def watch_streams(server, options):
+    server.start()
+    with server.hold_watches("--other-keys", "--streams", "10000", "--connections", "100", "--watchers", "1") as held:
+        return {"memory": held["rss_anon_per_watcher"]}
+
+
 class Case:
     def __init__(self, what, run, figures, once=False):
         self.what, self.run, self.figures, self.once = what, run, figures, once
@@ -230,6 +259,19 @@ CASES = {
     "put-10000": Case("puts by 10,000 clients on 100 connections, beside 100 clients", ten_thousand, [
         Figure("throughput", "/s", at_most=False), Figure("of 100 clients'", "x", 0.8, at_most=False, absolute=True),
         Figure("p99", "ms")]),
+    "watch-1000": Case("a key's events to 1,000 streams on 100 connections", watch("--streams", "1000", "--connections", "100"), [
+        Figure("server CPU", "us/event", h2=0.35), Figure("events", "/s", at_most=False, h2=2),
+        Figure("server CPU at 20 puts/s", "us/event"), Figure("p99 at 20 puts/s", "ms", h2=0.5),
+        Figure("memory", "B/stream"), Figure("generator's own CPU", "us/event")]),
+    "watch-10000": Case("a key's events to 10,000 watchers on 100 streams",
+                        watch("--streams", "100", "--connections", "100", "--watchers", "100"), [
+        Figure("server CPU", "us/event", h2=0.5), Figure("events", "/s", at_most=False),
+        Figure("server CPU at 20 puts/s", "us/event"), Figure("p99 at 20 puts/s", "ms"),
+        Figure("memory", "B/watcher", h2=0.4), Figure("generator's own CPU", "us/event")]),
+    "watch-others": Case("put by 100 clients beside 100,000 watchers on other keys", watch_others, [
+        Figure("CPU beside / alone", "x", absolute=True, h2=1.1), Figure("memory", "B/watcher", h2=0.4)]),
+    "watch-streams": Case("10,000 open streams on 100 connections, one watcher each", watch_streams, [
+        Figure("memory", "B/stream", absolute=True, h2=3072)]),
     "keys-1m": Case("1,000,000 keys of 64 + 256 B: put, SIGTERM, start again", keys_1m, [
         Figure("RssAnon loaded", "MB", 0.6), Figure("RSS loaded", "MB"),
         Figure("restart to first answer", "s", 0.3), Figure("RssAnon restarted", "MB", 0.6),

@@ -104,10 +104,11 @@ struct Connection::Callbacks {
   static ssize_t Body(nghttp2_session*, int32_t, uint8_t* to, size_t space, uint32_t* flags,
                       nghttp2_data_source* source, void*) {
     auto* call = static_cast<Call*>(source->ptr);
+    if (call->keeps_open_ && call->request_.empty()) return NGHTTP2_ERR_DEFERRED;
     const size_t size = std::min(space, call->request_.size());
     std::memcpy(to, call->request_.data(), size);
     call->request_.remove_prefix(size);
-    if (call->request_.empty()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (call->request_.empty() && !call->keeps_open_) *flags |= NGHTTP2_DATA_FLAG_EOF;
     return static_cast<ssize_t>(size);
   }
 

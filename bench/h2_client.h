@@ -60,6 +60,9 @@ class Call {
   // The call is over; it may be started again at once, also on another connection.
   virtual void OnDone(const CallResult& result) = 0;
 
+ protected:
+  bool keeps_open_ = false;  // the request does not end with what Start was given: a watch
+
  private:
   friend class Connection;
 

@@ -1,4 +1,5 @@
 """Starting, watching and ending the two servers that are compared."""
+import contextlib
 import ctypes
 import json
 import os
@@ -152,6 +153,31 @@ class Server:
             raise Failure(f"{' '.join(command)}\n{errors.strip()}\n{ended}{self.kind.name}'s log ends with:\n"
                           f"{self.log_tail()}")
         return json.loads(out)
+
+    def _watch_command(self, *options):
+        tool = os.path.join(os.path.dirname(self.load), "tenon-watch")
+        return [tool, "--endpoint", self.endpoint, "--json", "--server-pid", str(self.pid), *options]
+
+    def watch(self, *options):
+        """tenon-watch's result as a dict."""
+        result = subprocess.run(self._watch_command(*options), capture_output=True, text=True, timeout=300)
+        if result.returncode != 0:
+            raise Failure(f"tenon-watch: {result.stderr.strip()}\n{self.kind.name}'s log ends with:\n{self.log_tail()}")
+        return json.loads(result.stdout)
+
+    @contextlib.contextmanager
+    def hold_watches(self, *options):
+        """tenon-watch's watchers stay open inside of `with`, which gets what it said of them."""
+        holder = subprocess.Popen(self._watch_command(*options), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                  preexec_fn=die_with_parent)
+        try:
+            line = holder.stdout.readline()
+            if not line:
+                raise Failure(f"tenon-watch ended with {holder.wait()}")
+            yield json.loads(line)
+        finally:
+            holder.kill()
+            holder.communicate()
 
     def memory(self, name):
         return status_bytes(self.pid, name)

@@ -9,16 +9,20 @@
 
 namespace tenon::mvcc {
 
-enum class WatcherState { kSynced, kBehind, kReading, kParked, kGone };
+enum class WatcherState : uint8_t { kSynced, kBehind, kReading, kParked, kGone };
 
+// There may be a million of them.
 struct WatchStream::Watcher {
   WatchStream* stream;
-  WatchRequest request;
+  int64_t id;
+  int64_t start;  // as it was asked for; 0: now
   RangeMap<WatchHub::Audience>::Node* range = nullptr;
-  int64_t from;  // nothing older is sent
-  WatcherState state = WatcherState::kGone;
-  bool quiet = true;    // nothing was sent since the last tick
+  int64_t from;         // nothing older is sent
   size_t position = 0;  // in range->value.watchers, while synced
+  WatcherState state = WatcherState::kGone;
+  bool no_put, no_delete, prev_kv, fragment;
+  bool progress;      // is told of progress
+  bool quiet = true;  // nothing was sent since the last tick
 
   bool slow() const { return state != WatcherState::kSynced && state != WatcherState::kGone; }
 };
@@ -183,17 +187,22 @@ void WatchHub::DoCreate(WatchStream& stream, WatchRequest request) {
 
   auto watcher = std::make_shared<Watcher>();
   watcher->stream = &stream;
+  watcher->id = request.id;
+  watcher->start = request.start;
   watcher->from = request.start == 0 ? now + 1 : request.start;
+  watcher->no_put = request.no_put;
+  watcher->no_delete = request.no_delete;
+  watcher->prev_kv = request.prev_kv;
+  watcher->fragment = request.fragment;
+  watcher->progress = request.progress;
   watcher->range = &ranges_.At(request.range);
   watcher->range->value.users++;
-  watcher->request = std::move(request);
-  watcher->request.range = {};  // the map has it
-  stream.watchers_.emplace(watcher->request.id, watcher);
+  stream.watchers_.emplace(watcher->id, watcher);
   counts_.watchers++;
-  WatchResponse response{watcher->request.id, now};
+  WatchResponse response{watcher->id, now};
   response.created = true;
   Reply(stream, response);
-  if (watcher->request.progress) StartTicking(stream);
+  if (watcher->progress) StartTicking(stream);
   if (watcher->from > revision_) return Join(watcher);
   Lag(watcher);
   ReadOn();
@@ -246,7 +255,7 @@ void WatchHub::AnswerProgress(WatchStream& stream) {
   bool any = false;
   for (const auto& [id, watcher] : stream.watchers_) {
     if (watcher->state == WatcherState::kGone) continue;
-    if (watcher->request.start > revision_) return;  // it begins in the future: nothing to say, as in etcd
+    if (watcher->start > revision_) return;  // it begins in the future: nothing to say, as in etcd
     if (watcher->slow()) {
       stream.wants_progress_ = true;
       return;
@@ -279,9 +288,9 @@ void WatchHub::StartTicking(WatchStream& stream) {
 
 void WatchHub::Tick(WatchStream& stream) {
   for (const auto& [id, watcher] : stream.watchers_) {
-    if (!watcher->request.progress) continue;
+    if (!watcher->progress) continue;
     const bool due = std::exchange(watcher->quiet, true) && watcher->state == WatcherState::kSynced &&
-                     watcher->request.start <= revision_;
+                     watcher->start <= revision_;
     if (due && stream.queue_.empty()) Reply(stream, {id, revision_});
   }
 }
@@ -333,7 +342,7 @@ void WatchHub::SendTo(Audience& audience, std::span<Event> events, int64_t revis
         Deliver(watcher, Encode(events, {at, part.end()}, *watcher), watcher->from, upto);
         continue;
       }
-      const WatchRequest& r = watcher->request;
+      const Watcher& r = *watcher;
       std::optional<Encoded>& encoded = shared[size_t{r.no_put} | size_t{r.no_delete} << 1 | size_t{r.prev_kv} << 2];
       if (!encoded) encoded = Encode(events, part, *watcher);
       Deliver(watcher, *encoded, first, upto);
@@ -343,16 +352,15 @@ void WatchHub::SendTo(Audience& audience, std::span<Event> events, int64_t revis
 }
 
 WatchHub::Encoded WatchHub::Encode(std::span<Event> events, std::span<const uint32_t> which, const Watcher& watcher) {
-  const WatchRequest& r = watcher.request;
   std::vector<uint32_t> wanted;
-  if (r.no_put || r.no_delete) {
+  if (watcher.no_put || watcher.no_delete) {
     for (const uint32_t i : which) {
-      if (!(events[i].tombstone ? r.no_delete : r.no_put)) wanted.push_back(i);
+      if (!(events[i].tombstone ? watcher.no_delete : watcher.no_put)) wanted.push_back(i);
     }
     which = wanted;
   }
   if (which.empty()) return {};
-  if (r.prev_kv) {
+  if (watcher.prev_kv) {
     for (const uint32_t i : which) {
       Event& e = events[i];
       if (e.before == Revision{} || e.former) continue;
@@ -367,7 +375,7 @@ WatchHub::Encoded WatchHub::Encode(std::span<Event> events, std::span<const uint
       }
     }
   }
-  return {EncodeEvents(events, which, r.prev_kv), which.size()};
+  return {EncodeEvents(events, which, watcher.prev_kv), which.size()};
 }
 
 void WatchHub::Deliver(const WatcherPtr& watcher, const Encoded& events, int64_t first, int64_t revision) {
@@ -388,8 +396,8 @@ void WatchHub::Deliver(const WatcherPtr& watcher, const Encoded& events, int64_t
   }
   watcher->quiet = false;
   counts_.events.fetch_add(events.count, std::memory_order_relaxed);
-  WatchResponse response{watcher->request.id, revision};
-  response.may_split = watcher->request.fragment;
+  WatchResponse response{watcher->id, revision};
+  response.may_split = watcher->fragment;
   response.events = events.bytes;
   Reply(stream, std::move(response));
 }
@@ -456,7 +464,7 @@ void WatchHub::Forget(Watcher& watcher) {
 // The stream goes on knowing its id, as in etcd: a cancel is answered once more.
 void WatchHub::EndCompacted(const WatcherPtr& watcher) {
   Forget(*watcher);
-  WatchResponse response{watcher->request.id};
+  WatchResponse response{watcher->id};
   response.canceled = true;
   response.compact_revision = store_.compact_revision();
   Reply(*watcher->stream, response);
@@ -502,7 +510,7 @@ void WatchHub::ReadOn() {
     std::vector<KeyRange> ranges;
     for (const WatcherPtr& watcher : readers) {
       watcher->state = WatcherState::kReading;
-      window.formers = window.formers || watcher->request.prev_kv;
+      window.formers = window.formers || watcher->prev_kv;
       ranges.push_back(watcher->range->range());
     }
     reading_ = true;

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -74,7 +75,7 @@ class WatchStream {
   friend class WatchHub;
   struct Watcher;
   absl::flat_hash_map<int64_t, std::shared_ptr<Watcher>> watchers_;
-  std::deque<WatchResponse> queue_;  // not taken yet
+  std::list<WatchResponse> queue_;  // not taken yet; an empty list takes no memory, and most are empty
   size_t queued_bytes_ = 0;          // of events
   size_t owed_ = 0;                  // requests that were handled, to be told when the queue is empty
   std::vector<std::shared_ptr<Watcher>> parked_;
