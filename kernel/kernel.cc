@@ -298,8 +298,9 @@ Result<std::unique_ptr<Kernel>> Kernel::Start(const Config& config, Hooks hooks)
   p.StartThreads();
   p.loader = std::make_unique<plugin::Loader>(PluginDir(config), plugin::LoaderOptions{.services = p.Services()});
   RETURN_IF_ERROR(p.OpenMember());
-  RegisterServerMetrics(p.metrics, {p.member->store(), p.member->engine(), p.member->membership(), p.member->alarms(),
-                                    QuotaBytes(config).value_or(0), p.storage_instance->module().desc->name});
+  RegisterServerMetrics(
+      p.metrics, {p.member->store(), p.member->watch(), p.member->engine(), p.member->membership(), p.member->alarms(),
+                  QuotaBytes(config).value_or(0), p.storage_instance->module().desc->name});
   RETURN_IF_ERROR(p.StartMember());
   RETURN_IF_ERROR(p.Serve());
   return kernel;

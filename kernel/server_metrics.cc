@@ -69,6 +69,21 @@ void RegisterStore(Registry& registry, mvcc::Store& store, storage::Engine& engi
                                  [&store] { return static_cast<double>(store.compact_revision()); });
 }
 
+void RegisterWatch(Registry& registry, const mvcc::WatchHub& watch) {
+  const auto gauge = [&](const char* name, const char* help, const std::atomic<int64_t>& value) {
+    registry.RegisterCallbackGauge(name, help, [&value] { return static_cast<double>(value.load()); });
+  };
+  const auto& counts = watch.counts();
+  gauge("etcd_debugging_mvcc_watch_stream_total", "Total number of watch streams.", counts.streams);
+  gauge("etcd_debugging_mvcc_watcher_total", "Total number of watchers.", counts.watchers);
+  gauge("etcd_debugging_mvcc_slow_watcher_total", "Total number of unsynced slow watchers.", counts.slow);
+  gauge("etcd_debugging_mvcc_pending_events_total", "Total number of pending events to be sent.", counts.pending);
+  registry.RegisterCallbackCounter("etcd_debugging_mvcc_events_total", "Total number of events sent by this member.",
+                                   [&counts] { return static_cast<double>(counts.events.load()); });
+  registry.RegisterCallbackCounter("tenon_watchers_visited_total", "Watchers that were looked at for a change.",
+                                   [&counts] { return static_cast<double>(counts.visited.load()); });
+}
+
 // What an engine tells of itself; of each only what it knows.
 void RegisterEngine(Registry& registry, storage::Engine& engine, const std::string& name) {
   const auto gauge = [&](const char* metric, const char* help, uint64_t tenon_storage_stats::*field, double unit) {
@@ -128,6 +143,7 @@ void RegisterProcess(Registry& registry) {
 void RegisterServerMetrics(Registry& registry, ServerMetricsSources sources) {
   RegisterIdentity(registry, sources.membership);
   RegisterStore(registry, sources.store, sources.engine);
+  RegisterWatch(registry, sources.watch);
   RegisterEngine(registry, sources.engine, sources.storage_name);
   RegisterAlarms(registry, sources.alarms);
   RegisterProcess(registry);

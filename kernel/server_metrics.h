@@ -8,12 +8,14 @@
 #include "kernel/cluster/membership.h"
 #include "kernel/metrics/metrics.h"
 #include "kernel/mvcc/store.h"
+#include "kernel/mvcc/watch_hub.h"
 #include "kernel/storage/engine.h"
 
 namespace tenon {
 
 struct ServerMetricsSources {
   mvcc::Store& store;
+  const mvcc::WatchHub& watch;
   storage::Engine& engine;
   const cluster::Membership& membership;
   const apply::Alarms& alarms;

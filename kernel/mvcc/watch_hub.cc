@@ -225,6 +225,7 @@ void WatchHub::DoClose(const std::shared_ptr<WatchStream>& held, const Status& s
   for (const auto& [id, watcher] : stream->watchers_) Forget(*watcher);
   stream->watchers_.clear();
   stream->parked_.clear();
+  for (const WatchResponse& response : stream->queue_) counts_.pending -= response.event_count;
   stream->queue_.clear();
   streams_.erase(stream);
   counts_.streams--;
@@ -289,8 +290,8 @@ void WatchHub::StartTicking(WatchStream& stream) {
 void WatchHub::Tick(WatchStream& stream) {
   for (const auto& [id, watcher] : stream.watchers_) {
     if (!watcher->progress) continue;
-    const bool due = std::exchange(watcher->quiet, true) && watcher->state == WatcherState::kSynced &&
-                     watcher->start <= revision_;
+    const bool due =
+        std::exchange(watcher->quiet, true) && watcher->state == WatcherState::kSynced && watcher->start <= revision_;
     if (due && stream.queue_.empty()) Reply(stream, {id, revision_});
   }
 }
@@ -399,6 +400,7 @@ void WatchHub::Deliver(const WatcherPtr& watcher, const Encoded& events, int64_t
   WatchResponse response{watcher->id, revision};
   response.may_split = watcher->fragment;
   response.events = events.bytes;
+  response.event_count = static_cast<uint32_t>(events.count);
   Reply(stream, std::move(response));
 }
 
@@ -407,6 +409,7 @@ void WatchHub::Reply(WatchStream& stream, WatchResponse response) {
     stream.writable_ = stream.Send(response);
   } else {
     stream.queued_bytes_ += response.events.size();
+    counts_.pending += response.event_count;
     stream.queue_.push_back(std::move(response));
   }
 }
@@ -416,6 +419,7 @@ void WatchHub::Flush(WatchStream& stream) {
     const WatchResponse response = std::move(stream.queue_.front());
     stream.queue_.pop_front();
     stream.queued_bytes_ -= response.events.size();
+    counts_.pending -= response.event_count;
     stream.writable_ = stream.Send(response);
   }
   if (!stream.writable_) return;

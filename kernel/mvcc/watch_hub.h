@@ -53,6 +53,7 @@ struct WatchResponse {
   int64_t compact_revision = 0;
   std::string_view cancel_reason;
   Block events;  // EncodeEvents
+  uint32_t event_count = 0;
 };
 
 class WatchHub;
@@ -76,8 +77,8 @@ class WatchStream {
   struct Watcher;
   absl::flat_hash_map<int64_t, std::shared_ptr<Watcher>> watchers_;
   std::list<WatchResponse> queue_;  // not taken yet; an empty list takes no memory, and most are empty
-  size_t queued_bytes_ = 0;          // of events
-  size_t owed_ = 0;                  // requests that were handled, to be told when the queue is empty
+  size_t queued_bytes_ = 0;         // of events
+  size_t owed_ = 0;                 // requests that were handled, to be told when the queue is empty
   std::vector<std::shared_ptr<Watcher>> parked_;
   int64_t next_id_ = 0;
   bool open_ = false;
@@ -99,7 +100,8 @@ class WatchHub {
   // For metrics. [any]
   struct Counts {
     std::atomic<int64_t> streams{0}, watchers{0}, slow{0};
-    std::atomic<uint64_t> events{0};   // sent, or queued for a slow stream
+    std::atomic<int64_t> pending{0};   // events that wait for a stream
+    std::atomic<uint64_t> events{0};   // sent, or pending
     std::atomic<uint64_t> visited{0};  // watchers that a change was offered to
   };
 

@@ -519,6 +519,7 @@ TEST_F(WatchHubTest, RandomOperations) {
     }
     slow += static_cast<size_t>(h.counts().slow);
     EXPECT_EQ(h.counts().slow, 0);
+    EXPECT_EQ(h.counts().pending, 0);
   }
   EXPECT_GT(checked, 5'000u);
   EXPECT_GT(compacted, 20u);
