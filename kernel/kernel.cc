@@ -11,8 +11,10 @@
 #include "kernel/base/log.h"
 #include "kernel/base/units.h"
 #include "kernel/config/schema.h"
+#include "kernel/lease/module.h"
 #include "kernel/listeners.h"
 #include "kernel/member/member.h"
+#include "kernel/member/raft_host.h"
 #include "kernel/metrics/metrics.h"
 #include "kernel/os/clock.h"
 #include "kernel/os/disk.h"
@@ -78,7 +80,7 @@ std::string PluginDir(const Config& config) {
 // Modules that only later versions can use.
 Status RefuseUnbuilt(const Modules& modules) {
   for (const ModuleSpec* spec : modules.All()) {
-    if (spec->kind != "storage" && spec->kind != "transport") {
+    if (spec->kind != "storage" && spec->kind != "transport" && spec->kind != "lease") {
       return absl::UnimplementedError(fmt::format(
           "{}: this version of Tenon has no place for a {} module yet: remove it", spec->where, spec->kind));
     }
@@ -133,6 +135,9 @@ struct Kernel::Parts {
 
   std::unique_ptr<plugin::Loader> loader;
   std::unique_ptr<plugin::Instance> storage_instance;
+  RaftHost lease_raft{{apply::Field::kLeaseRevoke, apply::Field::kLeaseCheckpoint}};
+  std::unique_ptr<plugin::Instance> lease_instance;  // outlives the member, whose proposals may be its own
+  std::optional<lease::Module> leases;
   std::unique_ptr<Member> member;
   std::unique_ptr<api::ReadPool> readers;
   std::unique_ptr<api::Dispatcher> dispatcher;
@@ -157,6 +162,7 @@ struct Kernel::Parts {
   Result<std::unique_ptr<plugin::Instance>> LoadModule(const ModuleSpec& spec, const std::string& name,
                                                        tenon_cfg config,
                                                        const std::function<void(plugin::Host&)>& provide = nullptr);
+  Status LoadLease();
   Status OpenMember();
   Status StartMember();
   Status Serve();
@@ -185,6 +191,17 @@ Result<std::unique_ptr<plugin::Instance>> Kernel::Parts::LoadModule(const Module
   return plugin::Instance::Create(module, name, Services(), &config, provide);
 }
 
+Status Kernel::Parts::LoadLease() {
+  const ModuleSpec& spec = config.modules.lease;
+  if (spec.use.empty()) return Ok();
+  ASSIGN_OR_RETURN(lease_instance, LoadModule(spec, "lease", ToCfg(spec.config), [this](plugin::Host& host) {
+                     host.set_context(&lease_raft);
+                     host.Provide(TENON_HOST_RAFT, &RaftHost::kTable);
+                   }));
+  leases.emplace(lease_instance->Table<tenon_lease_v1>(), lease_instance->self());
+  return Ok();
+}
+
 Status Kernel::Parts::OpenMember() {
   ASSIGN_OR_RETURN(storage_instance,
                    LoadModule(config.modules.storage, "storage", ToCfg(config.modules.storage.config)));
@@ -209,14 +226,18 @@ Status Kernel::Parts::OpenMember() {
   o.persist_interval_ns = static_cast<uint64_t>(config.tenon_persist_interval_ns);
   o.persist_log_bytes = config.tenon_persist_bytes;
   o.disk_watermark = config.tenon_disk_free_watermark_bytes;
+  RETURN_IF_ERROR(LoadLease());
   ASSIGN_OR_RETURN(member,
                    Member::Open({disk, clock, metrics, *node_thread, *node_thread, *apply_thread, *persist_thread,
-                                 *worker_thread, *watch_thread, *reader_threads[0], hooks.fatal},
+                                 *worker_thread, *watch_thread, *reader_threads[0], hooks.fatal,
+                                 leases ? &*leases : nullptr},
                                 std::make_unique<storage::Engine>(table, storage_instance->self()), o));
   return Ok();
 }
 
 Status Kernel::Parts::StartMember() {
+  lease_raft.Attach(*member);
+  if (lease_instance) RETURN_IF_ERROR(lease_instance->Start());
   std::promise<Status> ready;
   member->Start([&](const Status& status) { ready.set_value(status); });
   return ready.get_future().get();
@@ -229,16 +250,21 @@ Status Kernel::Parts::Serve() {
   api::Limits limits;
   limits.max_request_bytes = config.max_request_bytes;
   limits.max_txn_ops = config.max_txn_ops;
+  // etcd's: one and a half election timeouts.
+  const uint64_t ticks = 3 * (config.election_timeout_ms / config.heartbeat_interval_ms) / 2;
+  limits.min_lease_ttl_s = static_cast<int64_t>((ticks * config.heartbeat_interval_ms + 999) / 1000);
   limits.quota_bytes = static_cast<int64_t>(QuotaBytes(config).value_or(0));
-  server = std::make_unique<api::Server>(api::Server{
-      member->node(), member->applier(), member->alarms(), member->store(), member->engine(), member->membership(),
-      member->ids(), *readers, clock, *worker_thread, [this](uint64_t bytes) { return member->Admit(bytes); }, limits});
+  server = std::make_unique<api::Server>(
+      api::Server{member->node(), member->applier(), member->alarms(), member->store(), member->engine(),
+                  member->membership(), member->ids(), *readers, clock, *worker_thread,
+                  [this](uint64_t bytes) { return member->Admit(bytes); }, limits, leases ? &*leases : nullptr});
   RegisterKv(*dispatcher, *server);
   RegisterWatch(*dispatcher, *server, member->watch());
   RegisterMaintenance(*dispatcher, *server);
   RegisterCluster(*dispatcher, *server);
   RegisterHealth(*dispatcher, *server);
-  RegisterAbsent(*dispatcher);
+  if (server->leases != nullptr) RegisterLease(*dispatcher, *server);
+  RegisterAbsent(*dispatcher, *server);
   RegisterReflection(*dispatcher);
   api::Http::Options http_options;
   http_options.request_timeout_ns = RequestTimeoutNs(config);
@@ -327,6 +353,8 @@ void Kernel::Stop(int64_t grace_ns) {
       for (auto& thread : p.reader_threads) thread->Stop();
       p.apply_thread->Stop();
     });
+    // All that it proposed was answered; what it proposes from now on is refused.
+    if (p.lease_instance) p.lease_instance->Stop();
   }
   const std::vector<Thread*> threads = {p.node_thread.get(),   p.apply_thread.get(), p.persist_thread.get(),
                                         p.worker_thread.get(), p.pool_thread.get(),  p.watch_thread.get()};

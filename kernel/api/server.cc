@@ -50,11 +50,11 @@ void Server::Propose(apply::Field field, std::string_view bytes, apply::Operatio
       }));
 }
 
-void RegisterAbsent(Dispatcher& dispatcher) {
+void RegisterAbsent(Dispatcher& dispatcher, const Server& server) {
   const auto absent = [&](std::string_view service, std::string_view module) {
     dispatcher.AddAbsent(service, fmt::format("{}: no {} module is configured", service, module));
   };
-  absent("etcdserverpb.Lease", "lease");
+  if (server.leases == nullptr) absent("etcdserverpb.Lease", "lease");
   absent("etcdserverpb.Auth", "auth");
 }
 

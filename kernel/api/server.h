@@ -23,12 +23,17 @@
 #include "kernel/storage/engine.h"
 #include "proto/rpc.pb.h"
 
+namespace tenon::lease {
+class Module;
+}
+
 namespace tenon::api {
 
 struct Limits {
   uint64_t max_request_bytes = 1536 * 1024;
   uint64_t max_txn_ops = 128;
   int64_t quota_bytes = 2ll << 30;  // shown by Status
+  int64_t min_lease_ttl_s = 2;      // shorter ones become so long
 };
 
 // Read pool: each reader thread is an executor; calls take turns.
@@ -56,6 +61,7 @@ struct Server {
   Executor& worker;                           // slow jobs
   std::function<bool(uint64_t bytes)> admit;  // is there room on the disk for a request that adds so much?
   Limits limits;
+  lease::Module* leases = nullptr;  // null: no such module
 
   apply::ResponseHeader Header() const { return applier.header(); }
   // Fills a message's header with this member's ids, term and the newest revision.
@@ -104,9 +110,10 @@ void RegisterKv(Dispatcher& dispatcher, Server& server);
 void RegisterWatch(Dispatcher& dispatcher, Server& server, mvcc::WatchHub& hub);
 void RegisterMaintenance(Dispatcher& dispatcher, Server& server);
 void RegisterCluster(Dispatcher& dispatcher, Server& server);
+void RegisterLease(Dispatcher& dispatcher, Server& server);  // which has a lease module
 void RegisterHealth(Dispatcher& dispatcher, Server& server);
 void RegisterReflection(Dispatcher& dispatcher);
 // Services of modules that are not configured, or of parts that this version has not got.
-void RegisterAbsent(Dispatcher& dispatcher);
+void RegisterAbsent(Dispatcher& dispatcher, const Server& server);
 
 }  // namespace tenon::api

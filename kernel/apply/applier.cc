@@ -23,9 +23,23 @@ Result<uint64_t> ReadNumber(storage::Snapshot& snapshot, uint32_t table, std::st
   return GetBigEndian64(row->data());
 }
 
+Bufs Serialized(const google::protobuf::MessageLite& message) {
+  BufsBuilder out;
+  out.Append(message.SerializeAsString());
+  return out.Take();
+}
+
 std::string_view NameOf(const Operation& operation) {
-  static constexpr std::string_view kNames[] = {
-      "put", "delete_range", "txn", "compaction", "alarm", "cluster_version_set", "cluster_member_attr_set"};
+  static constexpr std::string_view kNames[] = {"put",
+                                                "delete_range",
+                                                "txn",
+                                                "compaction",
+                                                "alarm",
+                                                "cluster_version_set",
+                                                "cluster_member_attr_set",
+                                                "lease_grant",
+                                                "lease_revoke",
+                                                "lease_checkpoint"};
   return kNames[operation.index()];
 }
 
@@ -50,6 +64,7 @@ Applier::Applier(Parts p, AppliedState state, Options options)
       worker_(p.worker),
       fatal_(std::move(p.fatal)),
       before_removal_(std::move(p.before_removal)),
+      leases_(p.leases),
       options_(options),
       last_(state.index),
       last_term_(state.term),
@@ -175,19 +190,17 @@ void Applier::Apply(const raft::Entry& entry) {
   current_payload_ = entry.payload;
 
   Request decoded;
-  const Operation* operation;
-  if (proposal != nullptr) {
-    operation = &proposal->request().operation;
-  } else {
+  if (proposal == nullptr) {
     Result<Request> request = DecodeEntry(entry.bytes());
     if (!request.ok()) {
       return Fatal(
           absl::DataLossError(fmt::format("apply: entry {}: {}", entry.index.value, Message(request.status()))));
     }
     decoded = *std::move(request);
-    operation = &decoded.operation;
   }
-  Result<Bufs> answer = Carry(*operation, proposal);
+  const Request& request = proposal != nullptr ? proposal->request() : decoded;
+  const Operation* operation = &request.operation;
+  Result<Bufs> answer = Carry(request, entry, proposal);
   if (!answer.ok() && !IsClientError(answer.status())) return Fatal(answer.status());
   const bool succeeded = answer.ok();
   const bool held = answer.ok() && !physical_.empty() && physical_.back().second == entry.payload;
@@ -207,8 +220,16 @@ void Applier::Apply(const raft::Entry& entry) {
 
 void Applier::ObserveApply(const Operation& operation, bool success, uint64_t took_ns) {
   // etcd's words, in the order of the variant. As there, a series is born with its first value.
-  static constexpr const char* kOps[std::variant_size_v<Operation>] = {
-      "Put", "DeleteRange", "Txn", "Compaction", "Alarm", "ClusterVersionSet", "ClusterMemberAttrSet"};
+  static constexpr const char* kOps[std::variant_size_v<Operation>] = {"Put",
+                                                                       "DeleteRange",
+                                                                       "Txn",
+                                                                       "Compaction",
+                                                                       "Alarm",
+                                                                       "ClusterVersionSet",
+                                                                       "ClusterMemberAttrSet",
+                                                                       "LeaseGrant",
+                                                                       "LeaseRevoke",
+                                                                       "LeaseCheckpoint"};
   std::optional<metrics::Histogram>& seconds = apply_seconds_[2 * operation.index() + success];
   if (!seconds) {
     seconds = metrics_.NewHistogram(
@@ -234,27 +255,26 @@ void Applier::ApplyConfChange(const raft::Entry& entry) {
 }
 
 Status Applier::Refused(const Operation& operation) const {
-  const bool changes_alarms_or_cluster = operation.index() >= 4;
-  if (changes_alarms_or_cluster) return Ok();
+  const bool grants = std::holds_alternative<LeaseGrantRequest>(operation);
+  const bool changes_data = operation.index() < 4 || grants || std::holds_alternative<LeaseRevokeRequest>(operation);
+  if (!changes_data) return Ok();
   if (alarms_.Has(CORRUPT)) return errors::Corrupt();
   const auto* txn = std::get_if<TxnRequest>(&operation);
-  const bool grows = std::holds_alternative<PutRequest>(operation) || (txn != nullptr && Grows(*txn));
+  const bool grows = grants || std::holds_alternative<PutRequest>(operation) || (txn != nullptr && Grows(*txn));
   return grows && alarms_.Has(NOSPACE) ? errors::NoSpace() : Ok();
 }
 
-Result<Bufs> Applier::Carry(const Operation& operation, const Proposal* proposal) {
-  // Leases belong to a module of a later version: none exists.
-  struct NoLeases : Leases {
-    bool Exists(int64_t) const override { return false; }
-  };
-  static const NoLeases leases;
+Result<Bufs> Applier::Carry(const Request& entry_request, const raft::Entry& entry, const Proposal* proposal) {
+  const Operation& operation = entry_request.operation;
+  // Decided by a leader whose term is over: nobody may be surprised by it now.
+  if (entry_request.term.value != 0 && entry_request.term != entry.term) return errors::LeaderChanged();
   RETURN_IF_ERROR(Refused(operation));
   const ResponseHeader head{membership_.cluster_id(), membership_.self(), 0, last_term_.value};
   const auto reply = [&](const auto& answer) { return proposal == nullptr ? Bufs() : Encode(answer, head); };
 
   if (const auto* put = std::get_if<PutRequest>(&operation)) {
     mvcc::WriteTxn txn = store_.Write(batch_);
-    ASSIGN_OR_RETURN(const PutAnswer answer, Put(txn, leases, *put));
+    ASSIGN_OR_RETURN(const PutAnswer answer, Put(txn, leases_, *put));
     return reply(answer);
   }
   if (const auto* range = std::get_if<DeleteRangeRequest>(&operation)) {
@@ -264,7 +284,7 @@ Result<Bufs> Applier::Carry(const Operation& operation, const Proposal* proposal
   }
   if (const auto* request = std::get_if<TxnRequest>(&operation)) {
     mvcc::WriteTxn txn = store_.Write(batch_);
-    ASSIGN_OR_RETURN(const TxnAnswer answer, Txn(txn, leases, *request));
+    ASSIGN_OR_RETURN(const TxnAnswer answer, Txn(txn, leases_, *request));
     return reply(answer);
   }
   if (const auto* request = std::get_if<CompactionRequest>(&operation)) return Compact(*request, proposal);
@@ -274,6 +294,7 @@ Result<Bufs> Applier::Carry(const Operation& operation, const Proposal* proposal
     membership_.SetVersion(request->ver(), batch_);
     return Bufs();
   }
+  if (!std::holds_alternative<membershippb::ClusterMemberAttrSetRequest>(operation)) return Lease(operation, entry);
   const auto& request = std::get<membershippb::ClusterMemberAttrSetRequest>(operation);
   const auto& attributes = request.member_attributes();
   membership_.SetAttributes(request.member_id(), attributes.name(),
@@ -284,14 +305,48 @@ Result<Bufs> Applier::Carry(const Operation& operation, const Proposal* proposal
 Bufs Applier::Alarm(const AlarmRequest& request) {
   AlarmResponse response;
   for (AlarmMember& m : alarms_.Apply(request, batch_)) *response.add_alarms() = std::move(m);
-  auto* head = response.mutable_header();
-  head->set_cluster_id(membership_.cluster_id());
-  head->set_member_id(membership_.self());
-  head->set_revision(store_.WriterRevision());
-  head->set_raft_term(last_term_.value);
-  BufsBuilder out;
-  out.Append(response.SerializeAsString());
-  return out.Take();
+  Fill(response.mutable_header());
+  return Serialized(response);
+}
+
+void Applier::Fill(etcdserverpb::ResponseHeader* header) const {
+  header->set_cluster_id(membership_.cluster_id());
+  header->set_member_id(membership_.self());
+  header->set_revision(store_.WriterRevision());
+  header->set_raft_term(last_term_.value);
+}
+
+Result<Bufs> Applier::Lease(const Operation& operation, const raft::Entry& entry) {
+  if (leases_ == nullptr) {  // never skipped: this member would have other keys than the rest
+    return absl::FailedPreconditionError(fmt::format(
+        "apply: entry {} is a {} and no lease module is configured: add \"lease: {{ use: lease }}\" under modules",
+        entry.index.value, NameOf(operation)));
+  }
+  const EntryContext context{batch_, entry.index, entry.term};
+  if (const auto* grant = std::get_if<LeaseGrantRequest>(&operation)) {
+    LeaseGrantResponse response;
+    ASSIGN_OR_RETURN(const int64_t ttl, leases_->Grant(context, grant->id(), grant->ttl()));
+    Fill(response.mutable_header());
+    response.set_id(grant->id());
+    response.set_ttl(ttl);
+    return Serialized(response);
+  }
+  if (const auto* revoke = std::get_if<LeaseRevokeRequest>(&operation)) {
+    ASSIGN_OR_RETURN(const std::vector<std::string> keys, leases_->Revoke(context, revoke->id()));
+    {
+      mvcc::WriteTxn txn = store_.Write(batch_);  // one revision, whatever the number of keys
+      for (const std::string& key : keys) txn.DeleteSingle(key);
+    }
+    LeaseRevokeResponse response;
+    Fill(response.mutable_header());
+    return Serialized(response);
+  }
+  for (const LeaseCheckpoint& c : std::get<LeaseCheckpointRequest>(operation).checkpoints()) {
+    RETURN_IF_ERROR(leases_->Checkpoint(context, c.id(), c.remaining_ttl()));
+  }
+  LeaseCheckpointResponse response;
+  Fill(response.mutable_header());
+  return Serialized(response);
 }
 
 // ---- compaction ----

@@ -17,6 +17,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "kernel/apply/alarms.h"
+#include "kernel/apply/leases.h"
 #include "kernel/apply/proposal.h"
 #include "kernel/apply/request.h"
 #include "kernel/apply/response.h"
@@ -61,6 +62,7 @@ class Applier {
     // Called on the apply thread before a compaction removes its first row, which waits until `done` is called, by any
     // thread. None: it does not wait.
     std::function<void(absl::AnyInvocable<void()> done)> before_removal = nullptr;
+    Leases* leases = nullptr;  // null: no lease module, no lease exists
   };
 
   Applier(Parts parts, AppliedState state, Options options);
@@ -105,7 +107,10 @@ class Applier {
   void Apply(const raft::Entry& entry);
   void ApplyConfChange(const raft::Entry& entry);
   Status Refused(const Operation& operation) const;
-  Result<Bufs> Carry(const Operation& operation, const Proposal* proposal);
+  Result<Bufs> Carry(const Request& request, const raft::Entry& entry, const Proposal* proposal);
+  Result<Bufs> Lease(const Operation& operation, const raft::Entry& entry);
+  // The members of a response header as etcd's apply fills them: with what the turn has changed so far.
+  void Fill(etcdserverpb::ResponseHeader* header) const;
   Result<Bufs> Compact(const etcdserverpb::CompactionRequest& request, const Proposal* proposal);
   Bufs Alarm(const etcdserverpb::AlarmRequest& request);
   bool CommitTurn();
@@ -126,6 +131,7 @@ class Applier {
   Executor& worker_;
   std::function<void(Status)> fatal_;
   const std::function<void(absl::AnyInvocable<void()>)> before_removal_;
+  Leases* const leases_;
   std::function<void(Index)> on_applied_;
   std::function<void()> on_taken_;
   const Options options_;

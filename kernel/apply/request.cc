@@ -5,10 +5,10 @@
 
 namespace tenon::apply {
 
-std::string EncodeEntry(uint64_t id, Field field, std::string_view request) {
+std::string EncodeEntry(uint64_t id, Field field, std::string_view request, Term term) {
   // header (field 100) { ID (field 1) }, then the operation.
   std::string out;
-  out.reserve(32 + request.size());
+  out.reserve(48 + request.size());
   const size_t header_size = 1 + VarintSize(id);
   AppendVarint(out, static_cast<uint64_t>(field) << 3 | 2);
   AppendVarint(out, request.size());
@@ -17,6 +17,12 @@ std::string EncodeEntry(uint64_t id, Field field, std::string_view request) {
   AppendVarint(out, header_size);
   out += static_cast<char>(1 << 3);
   AppendVarint(out, id);
+  if (term.value != 0) {  // tenon (field 20000) { term (field 7) }
+    AppendVarint(out, 20000u << 3 | 2);
+    AppendVarint(out, 1 + VarintSize(term.value));
+    out += static_cast<char>(7 << 3);
+    AppendVarint(out, term.value);
+  }
   return out;
 }
 
@@ -41,7 +47,15 @@ Result<Request> DecodeEntry(std::string_view bytes) {
   TENON_TAKE(alarm)
   TENON_TAKE(cluster_version_set)
   TENON_TAKE(cluster_member_attr_set)
+  TENON_TAKE(lease_grant)
+  TENON_TAKE(lease_revoke)
+  TENON_TAKE(lease_checkpoint)
 #undef TENON_TAKE
+  if (raw.has_tenon()) {
+    request.term = Term(raw.tenon().term());
+    raw.mutable_tenon()->clear_term();
+    if (raw.tenon().ByteSizeLong() == 0) raw.clear_tenon();
+  }
   raw.clear_header();
   raw.clear_id();
   const bool more = raw.ByteSizeLong() != 0;  // an operation of somebody else

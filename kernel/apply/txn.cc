@@ -99,8 +99,8 @@ Status CheckRange(Reader& reader, const RangeRequest& request) {
   return Ok();
 }
 
-Status CheckPut(Reader& reader, const Leases& leases, const PutRequest& request) {
-  if (request.lease() != 0 && !leases.Exists(request.lease())) return errors::LeaseNotFound();
+Status CheckPut(Reader& reader, const Leases* leases, const PutRequest& request) {
+  if (request.lease() != 0 && (leases == nullptr || !leases->Exists(request.lease()))) return errors::LeaseNotFound();
   if (request.ignore_value() || request.ignore_lease()) {
     mvcc::RangeHits found;
     mvcc::RangeOptions options;
@@ -111,7 +111,7 @@ Status CheckPut(Reader& reader, const Leases& leases, const PutRequest& request)
   return Ok();
 }
 
-Status CheckTxn(Reader& reader, const Leases& leases, const TxnRequest& request, const std::vector<bool>& path,
+Status CheckTxn(Reader& reader, const Leases* leases, const TxnRequest& request, const std::vector<bool>& path,
                 size_t& at) {
   for (const RequestOp& op : path[at++] ? request.success() : request.failure()) {
     if (op.has_request_range()) RETURN_IF_ERROR(CheckRange(reader, op.request_range()));
@@ -162,7 +162,7 @@ Result<TxnAnswer> Execute(Reader& reader, WriteTxn* writer, const TxnRequest& re
 
 bool IsClientError(const Status& status) { return Message(status).substr(0, 12) == "etcdserver: "; }
 
-Result<PutAnswer> Put(WriteTxn& txn, const Leases& leases, const PutRequest& request) {
+Result<PutAnswer> Put(WriteTxn& txn, const Leases* leases, const PutRequest& request) {
   RETURN_IF_ERROR(CheckPut(txn, leases, request));
   return PutChecked(txn, request);
 }
@@ -181,7 +181,7 @@ Result<DeleteAnswer> DeleteRange(WriteTxn& txn, const DeleteRangeRequest& reques
   return answer;
 }
 
-Result<TxnAnswer> Txn(WriteTxn& txn, const Leases& leases, const TxnRequest& request) {
+Result<TxnAnswer> Txn(WriteTxn& txn, const Leases* leases, const TxnRequest& request) {
   std::vector<bool> path;
   RETURN_IF_ERROR(Decide(txn, request, path));
   size_t at = 0;
@@ -196,13 +196,10 @@ Result<TxnAnswer> Txn(WriteTxn& txn, const Leases& leases, const TxnRequest& req
 }
 
 Result<TxnAnswer> ReadOnlyTxn(Reader& reader, const TxnRequest& request) {
-  struct None : Leases {
-    bool Exists(int64_t) const override { return false; }
-  };
   std::vector<bool> path;
   RETURN_IF_ERROR(Decide(reader, request, path));
   size_t at = 0;
-  RETURN_IF_ERROR(CheckTxn(reader, None(), request, path, at));
+  RETURN_IF_ERROR(CheckTxn(reader, nullptr, request, path, at));
   at = 0;
   ASSIGN_OR_RETURN(TxnAnswer answer, Execute(reader, nullptr, request, path, at));
   answer.revision = reader.revision();

@@ -5,6 +5,7 @@
 #pragma once
 #include <vector>
 
+#include "kernel/apply/leases.h"
 #include "kernel/apply/range.h"
 #include "kernel/apply/response.h"
 #include "kernel/base/status.h"
@@ -13,17 +14,11 @@
 
 namespace tenon::apply {
 
-// Knows which leases exist.
-class Leases {
- public:
-  virtual ~Leases() = default;
-  virtual bool Exists(int64_t lease) const = 0;
-};
-
 // Errors are etcd's; others mean that the engine failed and the member must stop.
-Result<PutAnswer> Put(mvcc::WriteTxn& txn, const Leases& leases, const etcdserverpb::PutRequest& request);
+// `leases` null: there is none.
+Result<PutAnswer> Put(mvcc::WriteTxn& txn, const Leases* leases, const etcdserverpb::PutRequest& request);
 Result<DeleteAnswer> DeleteRange(mvcc::WriteTxn& txn, const etcdserverpb::DeleteRangeRequest& request);
-Result<TxnAnswer> Txn(mvcc::WriteTxn& txn, const Leases& leases, const etcdserverpb::TxnRequest& request);
+Result<TxnAnswer> Txn(mvcc::WriteTxn& txn, const Leases* leases, const etcdserverpb::TxnRequest& request);
 // Of a transaction for which IsReadOnly holds.
 Result<TxnAnswer> ReadOnlyTxn(mvcc::Reader& reader, const etcdserverpb::TxnRequest& request);
 

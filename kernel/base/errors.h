@@ -22,6 +22,8 @@ TENON_ETCD_ERROR(RequestTooLarge, kInvalidArgument, "request is too large")
 TENON_ETCD_ERROR(WrongDowngradeVersionFormat, kInvalidArgument, "wrong downgrade target version format")
 TENON_ETCD_ERROR(InvalidDowngradeTarget, kInvalidArgument, "invalid downgrade target version")
 TENON_ETCD_ERROR(LeaseNotFound, kNotFound, "requested lease not found")
+TENON_ETCD_ERROR(LeaseExists, kFailedPrecondition, "lease already exists")
+TENON_ETCD_ERROR(LeaseTtlTooLarge, kOutOfRange, "too large lease TTL")
 TENON_ETCD_ERROR(MemberNotFound, kNotFound, "member not found")
 TENON_ETCD_ERROR(NoSpace, kResourceExhausted, "mvcc: database space exceeded")
 // On the wire etcd sends this one as Unknown: its client-side error has no gRPC status.

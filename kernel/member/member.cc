@@ -61,8 +61,19 @@ Status Member::OpenStore() {
   options.view_max_age_ns = options_.view_max_age_ns;
   options.index_snapshot = &index_snapshot_.emplace(world_.disk, data_.index(), world_.clock, options_.index_snapshot);
   ASSIGN_OR_RETURN(store_, mvcc::Store::Open(*engine_, tables_, world_.clock, options));
+  RETURN_IF_ERROR(OpenLeases());
   watch_ = std::make_unique<mvcc::WatchHub>(*store_, world_.watch, world_.history, world_.fatal, options_.watch);
   return alarms_.Restore(*engine_, tables_.alarm);
+}
+
+Status Member::OpenLeases() {
+  if (world_.leases != nullptr) return world_.leases->Recover(*engine_, *store_);
+  ASSIGN_OR_RETURN(const bool any, lease::Module::AnyIn(*engine_));
+  if (!any) return Ok();
+  return absl::FailedPreconditionError(
+      fmt::format("{} holds leases, but no lease module is configured, so nobody would end them: add \"lease: {{ use: "
+                  "lease }}\" under modules",
+                  data_.path()));
 }
 
 Result<Member::Log> Member::OpenLog(const apply::AppliedState& applied) {
@@ -151,12 +162,23 @@ Status Member::OpenNode() {
   applier_ = std::make_unique<apply::Applier>(
       apply::Applier::Parts{*engine_, tables_, *store_, *watch_, alarms_, *membership_, world_.clock, world_.apply,
                             world_.worker, world_.metrics, world_.fatal,
-                            [this](absl::AnyInvocable<void()> done) { persister_->BeforeRemoval(std::move(done)); }},
+                            [this](absl::AnyInvocable<void()> done) { persister_->BeforeRemoval(std::move(done)); },
+                            world_.leases},
       applied, options_.apply);
   node_ = std::make_unique<node::Node>(
       node::Node::Parts{std::move(log.wal), std::move(log.raft), std::move(log.bootstrap), *applier_, world_.clock,
                         world_.node, world_.wal, world_.metrics, world_.fatal},
       options_.node);
+
+  if (world_.leases != nullptr) {
+    // On the apply thread: in order, and before whatever the new leader's term applies here.
+    node_->OnRole([this](bool leads, Term term) {
+      world_.apply.Post([leases = world_.leases, leads, term,
+                         extend_ns = static_cast<uint64_t>(options_.election_ticks) * options_.node.tick_ns] {
+        leads ? leases->Promote(term, extend_ns) : leases->Demote();
+      });
+    });
+  }
 
   node::Persister::Options persist;
   persist.interval_ns = options_.persist_interval_ns;
@@ -258,10 +280,10 @@ Status Member::Close() {
   return engine_->Close();
 }
 
-void Member::Propose(apply::Field field, const google::protobuf::MessageLite& message, apply::Operation operation,
+void Member::Propose(apply::Field field, std::string_view message, apply::Operation operation, Term term,
                      apply::Proposal::Done done) {
-  apply::Request request{ids_->Next(), std::move(operation)};
-  std::string entry = apply::EncodeEntry(request.id, field, message.SerializeAsString());
+  apply::Request request{ids_->Next(), std::move(operation), term};
+  std::string entry = apply::EncodeEntry(request.id, field, message, term);
   node_->Propose(std::make_shared<const apply::Proposal>(std::move(entry), std::move(request), std::move(done)));
 }
 

@@ -19,6 +19,7 @@
 #include "kernel/base/status.h"
 #include "kernel/cluster/ids.h"
 #include "kernel/cluster/membership.h"
+#include "kernel/lease/module.h"
 #include "kernel/member/data_dir.h"
 #include "kernel/metrics/metrics.h"
 #include "kernel/mvcc/index_snapshot.h"
@@ -49,6 +50,7 @@ class Member {
     Executor& history;  // reads the engine for watchers that are behind; may be shared with other readers
     // The member must stop at once: the disk or the engine is not to be trusted. [any]; may not return.
     std::function<void(const Status&)> fatal;
+    lease::Module* leases = nullptr;  // null: no module; then the engine must not hold leases
   };
 
   struct Options {
@@ -92,6 +94,11 @@ class Member {
 
   // ---- [any] ----
   void Propose(apply::Field field, const google::protobuf::MessageLite& message, apply::Operation operation,
+               apply::Proposal::Done done) {
+    Propose(field, message.SerializeAsString(), std::move(operation), Term(), std::move(done));
+  }
+  // `message`: the operation's bytes. `term`: see apply::Request.
+  void Propose(apply::Field field, std::string_view message, apply::Operation operation, Term term,
                apply::Proposal::Done done);
   // May a request that adds `bytes` go in, as full as the disk is?
   bool Admit(uint64_t bytes) { return disk_watch_->Admit(bytes); }
@@ -111,6 +118,7 @@ class Member {
   Member(World world, Options options, DataDir data)
       : world_(std::move(world)), options_(std::move(options)), data_(std::move(data)) {}
   Status OpenStore();
+  Status OpenLeases();
   Result<Log> OpenLog(const apply::AppliedState& applied);
   Result<Log> FoundLog(const apply::AppliedState& applied, const wal::Options& wal_options);
   Result<Log> RecoverLog(const apply::AppliedState& applied, const wal::Options& wal_options);

@@ -335,9 +335,15 @@ void WriteTxn::Put(std::string_view key, std::string_view value, int64_t lease) 
   batch_.Put(store_.tables_.key, RevisionKey(revision).view(), record);
   const uint32_t digest = RowDigest(record.view());
   store_.row_sum_.Add(revision, false, digest);
+  MoveLease(entry, key, lease);
   const Revision before = alive ? entry->mod() : Revision{};
   Block former = store_.index_.Put(entry, key, revision, kv.create_revision, kv.version, lease, record, digest);
   store_.events_.emplace_back(revision, false, record, before, std::move(former));
+}
+
+void WriteTxn::MoveLease(const KeyIndex::Entry* entry, std::string_view key, int64_t lease) {
+  const int64_t before = entry == nullptr ? 0 : entry->lease;
+  if (before != lease && store_.attachments_ != nullptr) store_.attachments_->Move(key, before, lease);
 }
 
 void WriteTxn::Delete(KeyIndex::Entry* entry) {
@@ -348,6 +354,7 @@ void WriteTxn::Delete(KeyIndex::Entry* entry) {
   const uint32_t digest = RowDigest(record.view());
   store_.row_sum_.Add(revision, true, digest);
   batch_.Put(store_.tables_.key, RevisionKey(revision, true).view(), record);
+  MoveLease(entry, entry->key(), 0);
   const Revision before = entry->mod();
   store_.events_.emplace_back(revision, true, record, before, store_.index_.Tombstone(entry, revision, digest));
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernel/base/status.h"
+#include "kernel/mvcc/attachments.h"
 #include "kernel/mvcc/counts.h"
 #include "kernel/mvcc/event.h"
 #include "kernel/mvcc/hash.h"
@@ -64,6 +65,8 @@ class Store {
 
   // ---- [apply] ----
   WriteTxn Write(storage::Batch& batch);
+  // Who is told of each key whose lease changes; outlives the store's use. [main]
+  void SetAttachments(Attachments* attachments) { attachments_ = attachments; }
   int64_t WriterRevision() const { return current_; }  // with what the turn has changed so far
   // Adds to the turn's batch what the table `key` holds with it. Before the engine takes it.
   void Seal(storage::Batch& batch);
@@ -130,6 +133,7 @@ class Store {
   std::atomic<int64_t> removal_{0};                  // written by [apply]
   RowSum row_sum_, sealed_;                          // [apply] of now, and what the engine was told last
   bool index_knows_more_ = false;                    // [apply] perhaps: rows that a former life has removed
+  Attachments* attachments_ = nullptr;               // null: nobody
   std::optional<std::string> compact_cursor_;        // [apply] where the next slice begins; none: at rest
 };
 
@@ -156,6 +160,7 @@ class WriteTxn : public Reader {
  private:
   Revision Next() { return {store_.current_ + 1, changes_++}; }
   void Delete(KeyIndex::Entry* entry);
+  void MoveLease(const KeyIndex::Entry* entry_or_null, std::string_view key, int64_t lease);
   Result<int64_t> Resolve(int64_t asked) const;
   Status Load(const RangeOptions& options, RangeHits& out);
 

@@ -344,6 +344,8 @@ void Node::PublishState() {
   if (commit_.exchange(raft_.commit().value, std::memory_order_relaxed) != raft_.commit().value) {
     committed_metric_.Set(static_cast<double>(raft_.commit().value));
   }
+  const Term leads = raft_.role() == raft::Role::kLeader ? raft_.term() : Term();
+  if (leads != std::exchange(leads_, leads) && on_role_) on_role_(leads.value != 0, raft_.term());
   const bool sole_leader = raft_.role() == raft::Role::kLeader && raft_.committed_in_term() && IsSoleVoter();
   // Once true it stays true while we lead: all that was acknowledged before us is at or before our term's first entry.
   if (!sole_leader) {

@@ -58,6 +58,8 @@ class Node {
 
   Node(Parts parts, Options options);
 
+  // Called on the node thread when this member becomes the leader of a term, or no longer is it. Set before Start.
+  void OnRole(std::function<void(bool leads, Term)> fn) { on_role_ = std::move(fn); }
   // Begins to tick; a sole voter campaigns at once. [main]
   void Start();
   // Refuses new work, answers what waits with `server stopped`, and leaves a log from which a start is quick. [main]
@@ -113,6 +115,7 @@ class Node {
   Clock& clock_;
   Executor& executor_;
   const std::function<void(Status)> fatal_;
+  std::function<void(bool, Term)> on_role_;
   const Options options_;
   LogWriter log_writer_;
 
@@ -133,6 +136,7 @@ class Node {
   std::optional<raft::HardState> deferred_state_;
   std::vector<std::pair<Index, Term>> terms_;  // first index of each term that the kept log may still name
   uint64_t leader_changes_ = 0;
+  Term leads_;  // the term in which OnRole was told that we lead; 0: we do not
 
   // What others may look at.
   std::atomic<bool> reads_are_current_{false};  // sole voter, leader, and its term's first entry is applied

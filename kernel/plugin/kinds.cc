@@ -28,9 +28,9 @@ using Az = tenon_authz_v1;
 constexpr RequiredFunction kAuthz[] = {LIFECYCLE(Az),          F(Az, recover), F(Az, enabled), F(Az, revision),
                                        F(Az, verify_password), F(Az, check),   F(Az, apply),   F(Az, query)};
 using Le = tenon_lease_v1;
-constexpr RequiredFunction kLease[] = {
-    LIFECYCLE(Le),   F(Le, recover), F(Le, grant),  F(Le, revoke), F(Le, checkpoint), F(Le, attach), F(Le, detach),
-    F(Le, lease_of), F(Le, promote), F(Le, demote), F(Le, renew),  F(Le, lookup),     F(Le, list)};
+constexpr RequiredFunction kLease[] = {LIFECYCLE(Le),     F(Le, recover), F(Le, grant),  F(Le, revoke),
+                                       F(Le, checkpoint), F(Le, attach),  F(Le, detach), F(Le, promote),
+                                       F(Le, demote),     F(Le, renew),   F(Le, lookup), F(Le, list)};
 using Qu = tenon_quota_v1;
 constexpr RequiredFunction kQuota[] = {LIFECYCLE(Qu), F(Qu, cost), F(Qu, admit), F(Qu, remaining)};
 using Co = tenon_compactor_v1;

@@ -17,8 +17,15 @@ std::string_view Batch::Copy(std::string_view bytes) {
   return {start, bytes.size()};
 }
 
+void Batch::Truncate(size_t n) {
+  if (n == ops_.size()) return;
+  ops_.resize(n);
+  generation_++;
+}
+
 void Batch::Clear() {
   ops_.clear();
+  generation_++;
   kept_.clear();
   if (!chunks_.empty()) {
     chunks_.resize(1);

@@ -25,6 +25,10 @@ class Batch {
   std::span<const tenon_op> ops() const { return ops_; }
   bool empty() const { return ops_.empty(); }
   void Clear();
+  // Drops what came after the first n operations.
+  void Truncate(size_t n);
+  // Changes when operations went: whoever remembers some of them begins anew.
+  uint64_t generation() const { return generation_; }
 
  private:
   static tenon_slice Slice(std::string_view s) { return {reinterpret_cast<const uint8_t*>(s.data()), s.size()}; }
@@ -39,6 +43,7 @@ class Batch {
   std::vector<std::unique_ptr<char[]>> chunks_;  // the first one is kept for the next turn
   char* at_ = nullptr;
   size_t left_ = 0;
+  uint64_t generation_ = 0;
 };
 
 }  // namespace tenon::storage

@@ -75,7 +75,7 @@ struct World {
     RegisterMaintenance(dispatcher, server);
     RegisterCluster(dispatcher, server);
     RegisterHealth(dispatcher, server);
-    RegisterAbsent(dispatcher);
+    RegisterAbsent(dispatcher, server);
     RegisterReflection(dispatcher);
     m.Lead();
     for (const char* key : {"a", "b", "k", "k", "b"}) m.Put("before", key);

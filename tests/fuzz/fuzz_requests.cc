@@ -14,6 +14,7 @@
 #include "kernel/mvcc/store.h"
 #include "plugins/storage-memory/storage_memory.h"
 #include "tests/abi/fake_host.h"
+#include "tests/support/fake_leases.h"
 #include "tests/support/manual_executor.h"
 
 namespace {
@@ -44,7 +45,7 @@ struct World {
   }
 };
 
-struct AnyLease : apply::Leases {
+struct AnyLease : testing::FakeLeases {
   bool Exists(int64_t lease) const override { return lease % 2 == 0; }
 };
 
@@ -64,11 +65,11 @@ std::string Carry(World& world, const apply::Operation& operation) {
   {
     mvcc::WriteTxn txn = world.store->Write(world.batch);
     if (const auto* put = std::get_if<etcdserverpb::PutRequest>(&operation))
-      answer = said(apply::Put(txn, leases, *put));
+      answer = said(apply::Put(txn, &leases, *put));
     if (const auto* del = std::get_if<etcdserverpb::DeleteRangeRequest>(&operation))
       answer = said(apply::DeleteRange(txn, *del));
     if (const auto* request = std::get_if<etcdserverpb::TxnRequest>(&operation))
-      answer = said(apply::Txn(txn, leases, *request));
+      answer = said(apply::Txn(txn, &leases, *request));
   }
   if (const auto* request = std::get_if<etcdserverpb::CompactionRequest>(&operation)) {
     answer = std::string(Message(world.store->Compact(request->revision(), world.batch)));

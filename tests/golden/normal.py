@@ -99,6 +99,22 @@ def _alarms(message, member_id):
     message.alarms.extend(ordered)
 
 
+def _time_to_live(response, member_id):
+    """Seconds go by on both sides, not the same ones; and etcd's keys come out of a map."""
+    if 0 <= response.grantedTTL - response.TTL <= 60:
+        response.TTL = response.grantedTTL
+    ordered = sorted(response.keys)
+    del response.keys[:]
+    response.keys.extend(ordered)
+
+
+def _leases(response, member_id):
+    """By what is left of them; those that began together come in any order."""
+    ordered = sorted(response.leases, key=lambda lease: lease.ID)
+    del response.leases[:]
+    response.leases.extend(ordered)
+
+
 def _reflection(message, member_id):
     """Services by name only: the files are named and cut differently."""
     services = sorted(service.name for service in message.list_services_response.service)
@@ -119,6 +135,8 @@ _RULES = {
     rpc.StatusResponse: _status,
     rpc.AlarmResponse: _alarms,
     rpc.HashResponse: lambda response, member_id: _present(response, "hash"),
+    rpc.LeaseTimeToLiveResponse: _time_to_live,
+    rpc.LeaseLeasesResponse: _leases,
     reflection.ServerReflectionResponse: _reflection,
     reflection_alpha.ServerReflectionResponse: _reflection,
 }

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import differences
-from harness.messages import CLUSTER, KV, MAINTENANCE, rpc
+from harness.messages import CLUSTER, KV, LEASE, MAINTENANCE, rpc
 from harness.server import Server
 from normal import normal, same_but_for_chance
 
@@ -105,6 +105,9 @@ class Pair:
 
     def cluster(self, name, request, **more):
         return self.send(CLUSTER + name, request, **more)
+
+    def lease(self, name, request, **more):
+        return self.send(LEASE + name, request, **more)
 
     def hash(self, revision=0):
         return self.maintenance("HashKV", rpc.HashKVRequest(revision=revision))

@@ -2,7 +2,7 @@
 
 import importlib
 
-GROUPS = ("range", "put_delete", "txn", "compact", "stream", "maintenance", "cluster", "watch", "wire")
+GROUPS = ("range", "put_delete", "txn", "compact", "stream", "lease", "maintenance", "cluster", "watch", "wire")
 _cases = {}
 
 

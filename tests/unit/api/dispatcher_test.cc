@@ -50,7 +50,7 @@ class DispatcherTest : public ::testing::Test {
     host.set_context(&dispatcher);
     RegisterKv(dispatcher, server);
     RegisterMaintenance(dispatcher, server);
-    RegisterAbsent(dispatcher);
+    RegisterAbsent(dispatcher, server);
     m.Lead();
   }
   static tenon_slice Slice(std::string_view s) { return {reinterpret_cast<const uint8_t*>(s.data()), s.size()}; }

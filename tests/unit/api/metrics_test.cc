@@ -27,7 +27,7 @@ class CallMetricsTest : public ::testing::Test {
     RegisterMaintenance(dispatcher, server);
     RegisterCluster(dispatcher, server);
     RegisterHealth(dispatcher, server);
-    RegisterAbsent(dispatcher);
+    RegisterAbsent(dispatcher, server);
     m.Lead();
   }
   static tenon_slice Slice(std::string_view s) { return {reinterpret_cast<const uint8_t*>(s.data()), s.size()}; }

@@ -6,6 +6,7 @@
 
 #include <limits>
 
+#include "tests/support/fake_leases.h"
 #include "tests/support/store_fixture.h"
 
 namespace tenon::apply {
@@ -17,7 +18,7 @@ using ::testing::IsEmpty;
 constexpr int64_t kMax = std::numeric_limits<int64_t>::max(), kMin = std::numeric_limits<int64_t>::min();
 const std::string kZero("\0", 1);
 
-struct SomeLeases : Leases {
+struct SomeLeases : testing::FakeLeases {
   bool Exists(int64_t lease) const override { return lease == 7; }
 };
 
@@ -72,7 +73,7 @@ class TxnTest : public ::testing::Test {
   Result<TxnAnswer> Do(const TxnRequest& r) {
     Result<TxnAnswer> answer = [&] {
       mvcc::WriteTxn txn = s.store->Write(s.batch);
-      return Txn(txn, leases, r);
+      return Txn(txn, &leases, r);
     }();
     s.Commit();
     return answer;
@@ -239,7 +240,7 @@ TEST_F(TxnTest, PutKeepsWhatItIsToldToIgnore) {
     r.set_ignore_lease(ignore_lease);
     {
       mvcc::WriteTxn txn = s.store->Write(s.batch);
-      EXPECT_TRUE(Put(txn, leases, r).ok());
+      EXPECT_TRUE(Put(txn, &leases, r).ok());
     }
     s.Commit();
     mvcc::KeyValue kv;
@@ -260,7 +261,7 @@ TEST_F(TxnTest, PutOfAMissingKeyOrLeaseIsRefusedAndChangesNothing) {
     r.set_ignore_value(ignore);
     r.set_lease(lease);
     mvcc::WriteTxn txn = s.store->Write(s.batch);
-    return std::string(Message(Put(txn, leases, r).status()));
+    return std::string(Message(Put(txn, &leases, r).status()));
   };
   EXPECT_EQ(refused(true, 0), "etcdserver: key not found");
   EXPECT_EQ(refused(false, 8), "etcdserver: requested lease not found");

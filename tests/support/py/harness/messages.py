@@ -70,6 +70,7 @@ STREAMING = {
 
 # Short names for the calls that tests make all the time.
 KV = "/etcdserverpb.KV/"
+LEASE = "/etcdserverpb.Lease/"
 MAINTENANCE = "/etcdserverpb.Maintenance/"
 WATCH = "/etcdserverpb.Watch/"
 CLUSTER = "/etcdserverpb.Cluster/"
