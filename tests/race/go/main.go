@@ -1,0 +1,210 @@
+// Clients that race for one office with the official concurrency package, and a witness that watches what they do.
+//
+// Whoever is elected adds one to a number, in transactions that hold only while its key of the election exists, and resigns.
+// Prints "term N" for each term of office, "FAIL ..." for what must not be, and at the end how much was checked.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.uber.org/zap"
+)
+
+const (
+	office  = "race/office"
+	counter = "race/number"
+	ttl     = 5 // seconds
+)
+
+var (
+	endpoint string
+	holder   atomic.Int64 // who holds the office, as far as it knows itself; 0: nobody
+	terms    atomic.Int64
+	writes   atomic.Int64
+	failures atomic.Int64
+)
+
+func fail(format string, a ...any) {
+	failures.Add(1)
+	fmt.Printf("FAIL "+format+"\n", a...)
+}
+
+func connect() *clientv3.Client {
+	for {
+		client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, DialTimeout: 2 * time.Second,
+			Logger: zap.NewNop()})
+		if err == nil {
+			return client
+		}
+	}
+}
+
+// Takes part until ctx ends; a session that is lost is followed by another.
+func candidate(ctx context.Context, me int64, mutex bool) {
+	client := connect()
+	defer client.Close()
+	for ctx.Err() == nil {
+		session, err := concurrency.NewSession(client, concurrency.WithTTL(ttl), concurrency.WithContext(ctx))
+		if err != nil {
+			continue
+		}
+		for ctx.Err() == nil && alive(session) {
+			if !serve(ctx, client, session, me, mutex) {
+				break
+			}
+		}
+		session.Close()
+	}
+}
+
+func alive(session *concurrency.Session) bool {
+	select {
+	case <-session.Done():
+		return false
+	default:
+		return true
+	}
+}
+
+// One term of office. False: the session is of no use any more.
+func serve(ctx context.Context, client *clientv3.Client, session *concurrency.Session, me int64, mutex bool) bool {
+	held, done := context.WithCancel(ctx)
+	defer done()
+	go func() { // the office ends with the session
+		select {
+		case <-session.Done():
+			done()
+		case <-held.Done():
+		}
+	}()
+	var key string
+	var leave func(context.Context) error
+	if mutex {
+		lock := concurrency.NewMutex(session, office)
+		if lock.Lock(held) != nil {
+			return alive(session)
+		}
+		key, leave = lock.Key(), lock.Unlock
+	} else {
+		election := concurrency.NewElection(session, office)
+		if election.Campaign(held, strconv.FormatInt(me, 10)) != nil {
+			return alive(session)
+		}
+		key, leave = election.Key(), election.Resign
+	}
+	if !alive(session) {
+		return false
+	}
+	if before := holder.Swap(me); before != 0 {
+		fail("%d and %d hold the office", before, me)
+	}
+	fmt.Println("term", terms.Add(1))
+	for i := 0; i < 3 && held.Err() == nil; i++ {
+		number, err := client.Get(held, counter)
+		if err != nil {
+			break
+		}
+		value := 0
+		revision := int64(0)
+		if len(number.Kvs) > 0 {
+			value, _ = strconv.Atoi(string(number.Kvs[0].Value))
+			revision = number.Kvs[0].ModRevision
+		}
+		txn, err := client.Txn(held).If(clientv3.Compare(clientv3.CreateRevision(key), ">", 0),
+			clientv3.Compare(clientv3.ModRevision(counter), "=", revision)).
+			Then(clientv3.OpPut(counter, strconv.Itoa(value+1))).Commit()
+		if err != nil {
+			break // perhaps it was done, perhaps not
+		}
+		if !txn.Succeeded && held.Err() == nil && alive(session) {
+			// Nobody else may write while our key exists; our own write of an unknown fate may have been done.
+			if now, err := client.Get(held, key); err == nil && len(now.Kvs) == 0 && alive(session) {
+				fail("the key of the office vanished while its session lived")
+			}
+			break
+		}
+		writes.Add(1)
+	}
+	holder.CompareAndSwap(me, 0)
+	return leave(held) == nil
+}
+
+// Sees every number once and in order, whatever happens to the server.
+func witness(ctx context.Context, seen *atomic.Int64) {
+	client := connect()
+	defer client.Close()
+	last, next := 0, int64(1)
+	for ctx.Err() == nil {
+		for response := range client.Watch(clientv3.WithRequireLeader(ctx), counter, clientv3.WithRev(next)) {
+			for _, event := range response.Events {
+				value, _ := strconv.Atoi(string(event.Kv.Value))
+				if value != last+1 {
+					fail("the witness saw %d behind %d", value, last)
+				}
+				if event.Kv.ModRevision < next {
+					fail("the witness was told of revision %d again", event.Kv.ModRevision)
+				}
+				last, next = value, event.Kv.ModRevision+1
+				seen.Store(int64(last))
+			}
+		}
+	}
+}
+
+func main() {
+	endpoint = os.Args[1]
+	clients, _ := strconv.Atoi(os.Args[2])
+	seconds, _ := strconv.Atoi(os.Args[3])
+	watching, stopWatching := context.WithCancel(context.Background())
+	var seen atomic.Int64
+	var watcher sync.WaitGroup
+	watcher.Add(1)
+	go func() { defer watcher.Done(); witness(watching, &seen) }()
+
+	racing, stop := context.WithTimeout(context.Background(), time.Duration(seconds)*time.Second)
+	var racers sync.WaitGroup
+	for i := 1; i <= clients; i++ {
+		racers.Add(1)
+		go func() { defer racers.Done(); candidate(racing, int64(i), i%2 == 0) }()
+	}
+	racers.Wait()
+	stop()
+
+	// The last number, which the witness must come to see.
+	client := connect()
+	number := 0
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		answer, err := client.Get(ctx, counter)
+		cancel()
+		if err == nil {
+			if len(answer.Kvs) > 0 {
+				number, _ = strconv.Atoi(string(answer.Kvs[0].Value))
+			}
+			break
+		}
+	}
+	for deadline := time.Now().Add(60 * time.Second); seen.Load() < int64(number) && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if seen.Load() != int64(number) {
+		fail("the witness saw %d of %d numbers", seen.Load(), number)
+	}
+	if int64(number) < writes.Load() {
+		fail("%d writes were acknowledged, and the number is %d", writes.Load(), number)
+	}
+	stopWatching()
+	watcher.Wait()
+	fmt.Printf("checked: %d terms, %d writes, %d numbers seen\n", terms.Load(), writes.Load(), number)
+	if failures.Load() > 0 {
+		os.Exit(1)
+	}
+}
