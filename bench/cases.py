@@ -221,6 +221,26 @@ def watch_streams(server, options):
         return {"memory": held["rss_anon_per_watcher"]}
 
 
+def lease(server, options):
+    """Grants by 100 clients, then renewals on 100 streams."""
+    server.start()
+    grant = server.lease("grant", "--total", "20000" if options.quick else "100000")
+    server.stop()
+    server.start()
+    alive = server.lease("keepalive", "--total", "100000" if options.quick else "500000")
+    return {"keepalive, server CPU": alive["server_cpu_us"], "keepalive per CPU second": 1e6 / alive["server_cpu_us"],
+            "keepalive": alive["rate"], "grant": grant["rate"], "grant, server CPU": grant["server_cpu_us"],
+            "generator's own CPU": alive["own_cpu_us"]}
+
+
+def lease_end(server, options):
+    """Leases with a key each that end in the same second."""
+    server.start()
+    count = 20_000 if options.quick else 100_000
+    end = server.lease("expire", "--total", str(count), "--lead", "30" if options.quick else "60")
+    return {"last key gone after": end["late_s"], "server CPU": end["server_cpu_us"]}
+
+
 class Case:
     def __init__(self, what, run, figures, once=False):
         self.what, self.run, self.figures, self.once = what, run, figures, once
@@ -272,6 +292,12 @@ CASES = {
         Figure("CPU beside / alone", "x", absolute=True, h2=1.1), Figure("memory", "B/watcher", h2=0.4)]),
     "watch-streams": Case("10,000 open streams on 100 connections, one watcher each", watch_streams, [
         Figure("memory", "B/stream", absolute=True, h2=3072)]),
+    "lease": Case("leases: granted by 100 clients; kept alive on 100 streams, 10 connections", lease, [
+        Figure("keepalive per CPU second", "/s", at_most=False, h2=3), Figure("grant", "/s", at_most=False, h2=2),
+        Figure("keepalive", "/s", at_most=False), Figure("keepalive, server CPU", "us/op"),
+        Figure("grant, server CPU", "us/op"), Figure("generator's own CPU", "us/op")]),
+    "lease-end": Case("100,000 leases with one key each that end together", lease_end, [
+        Figure("last key gone after", "s", absolute=True, h2=5), Figure("server CPU", "us/lease")]),
     "keys-1m": Case("1,000,000 keys of 64 + 256 B: put, SIGTERM, start again", keys_1m, [
         Figure("RssAnon loaded", "MB", 0.6), Figure("RSS loaded", "MB"),
         Figure("restart to first answer", "s", 0.3), Figure("RssAnon restarted", "MB", 0.6),

@@ -165,6 +165,15 @@ class Server:
             raise Failure(f"tenon-watch: {result.stderr.strip()}\n{self.kind.name}'s log ends with:\n{self.log_tail()}")
         return json.loads(result.stdout)
 
+    def lease(self, mode, *options):
+        """tenon-lease's result as a dict."""
+        command = [os.path.join(os.path.dirname(self.load), "tenon-lease"), mode, "--endpoint", self.endpoint, "--json",
+                   "--server-pid", str(self.pid), *options]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=900)
+        if result.returncode != 0:
+            raise Failure(f"tenon-lease: {result.stderr.strip()}\n{self.kind.name}'s log ends with:\n{self.log_tail()}")
+        return json.loads(result.stdout)
+
     @contextlib.contextmanager
     def hold_watches(self, *options):
         """tenon-watch's watchers stay open inside of `with`, which gets what it said of them."""

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import time
 import threading
 
 
@@ -153,6 +154,7 @@ def run(report, binary, endpoint):
     )
 
     _watch(report, ctl, release)
+    _leases(report, ctl, release)
     _maintenance(report, ctl, release)
 
 
@@ -184,6 +186,34 @@ def _watch(report, ctl, release):
     tells("watch -w json", [r'\{"Header":\{.*"Events":\[.*'], "w/1", rev, "-w", "json")
     tells("watch, interactive", ["PUT", "w/1", "a"], "-i", stdin=f"watch w/1 {rev}\n")
     tells("watch --progress-notify", ["progress notify: [0-9]+"], "-i", stdin="watch w/none\nprogress\n")
+
+
+def _leases(report, ctl, release):
+    def says(name, pattern, *arguments):
+        code, out, error = ctl(*arguments)
+        found = re.fullmatch(pattern, out)
+        report.check(f"etcdctl {release}: {name}", code == 0 and found, f"exit {code}\ngot    {out!r}\n{error}")
+        return found[1] if found and found.groups() else ""
+
+    lease = says("lease grant", r"lease ([0-9a-f]{16}) granted with TTL\(600s\)\n", "lease", "grant", "600")
+    says("put --lease", "OK\n", "put", "lease/a", "1", f"--lease={lease}")
+    left = rf"lease {lease} granted with TTL\(600s\), remaining\(5\d\ds\)"
+    says("lease timetolive", left + r"\n", "lease", "timetolive", lease)
+    says("lease timetolive --keys", left + r", attached keys\(\[lease/a\]\)\n", "lease", "timetolive", lease, "--keys")
+    says("lease keep-alive --once", rf"lease {lease} keepalived with TTL\(600\)\n", "lease", "keep-alive", "--once", lease)
+    says("lease list", rf"found 1 leases\n{lease}\n", "lease", "list")
+    says("lease revoke", rf"lease {lease} revoked\n", "lease", "revoke", lease)
+    says("a key goes with its lease", "", "get", "lease/a")
+    says("lease timetolive of nothing", rf"lease {lease} already expired\n", "lease", "timetolive", lease)
+    code, out, error = ctl("lease", "revoke", lease)
+    report.check(f"etcdctl {release}: lease revoke twice", code and "requested lease not found" in error, out + error)
+
+    lease = says("a short lease", r"lease ([0-9a-f]{16}) granted with TTL\(2s\)\n", "lease", "grant", "1")
+    ctl("put", "lease/b", "1", f"--lease={lease}")
+    end = time.monotonic() + 60
+    while ctl("get", "lease/b")[1] and time.monotonic() < end:
+        time.sleep(0.2)
+    says("a key goes when its lease ends", "", "get", "lease/b")
 
 
 def _maintenance(report, ctl, release):

@@ -88,7 +88,7 @@ class LessorTest : public ::testing::Test {
   tenon_status Grant(int64_t id, int64_t ttl_s) {
     int64_t granted = -1;
     const tenon_status status = kTable.grant(self, &context, id, ttl_s, &granted, nullptr);
-    if (status == TENON_OK) EXPECT_EQ(granted, ttl_s);
+    EXPECT_EQ(granted, status == TENON_OK ? ttl_s : -1);
     return status;
   }
   // The keys that go with it.
@@ -149,7 +149,7 @@ class LessorTest : public ::testing::Test {
     Complete(TENON_OK);
   }
   static int64_t IdOf(std::string_view request) {
-    uint64_t tag, id;
+    uint64_t tag = 0, id = 0;
     EXPECT_TRUE(TakeVarint(request, tag) && TakeVarint(request, id) && request.empty());
     return static_cast<int64_t>(id);
   }
@@ -180,14 +180,7 @@ class LessorTest : public ::testing::Test {
     return out;
   }
 
-  static constexpr tenon_host_raft_v1 kRaft = {
-      sizeof(tenon_host_raft_v1), nullptr,
-      [](const tenon_host* host, uint32_t op, uint64_t term, tenon_bufs payload, tenon_done done) {
-        auto& test = *static_cast<LessorTest*>(plugin::Host::From(host).context());
-        test.proposals.push_back({op, term, std::string(View(payload.part[0])), done});
-        TENON_RELEASE(payload);
-      },
-      nullptr};
+  static const tenon_host_raft_v1 kRaft;
 
   testing::ManualClock clock;
   testing::ManualExecutor pool{clock};
@@ -198,6 +191,15 @@ class LessorTest : public ::testing::Test {
   std::deque<Proposal> proposals;
   std::vector<std::string> renewed;
 };
+
+const tenon_host_raft_v1 LessorTest::kRaft = {
+    sizeof(tenon_host_raft_v1), nullptr,
+    [](const tenon_host* host, uint32_t op, uint64_t term, tenon_bufs payload, tenon_done done) {
+      auto& test = *static_cast<LessorTest*>(plugin::Host::From(host).context());
+      test.proposals.push_back({op, term, std::string(View(payload.part[0])), done});
+      TENON_RELEASE(payload);
+    },
+    nullptr};
 
 TEST_F(LessorTest, GrantsOnceAndNotForTooLong) {
   EXPECT_EQ(Grant(5, 10), TENON_OK);

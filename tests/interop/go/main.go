@@ -67,6 +67,7 @@ func main() {
 	txns()
 	compaction()
 	watches()
+	leases()
 	maintenance()
 	if failed {
 		os.Exit(1)
@@ -250,6 +251,35 @@ func watches() {
 	end()
 	_, open := <-now
 	check("a watch ends with its context", !open, "")
+}
+
+func leases() {
+	lease := must(client.Grant(ctx, 600)).ID
+	must(client.Put(ctx, "go/l/a", "1", clientv3.WithLease(lease)))
+	must(client.Put(ctx, "go/l/b", "1", clientv3.WithLease(lease)))
+	must(client.Put(ctx, "go/l/b", "2", clientv3.WithIgnoreLease()))
+	seen := must(client.TimeToLive(ctx, lease, clientv3.WithAttachedKeys()))
+	equal("a lease's time and keys", []any{seen.GrantedTTL, seen.TTL > 590, len(seen.Keys)}, []any{int64(600), true, 2})
+	equal("a lease is kept alive once", must(client.KeepAliveOnce(ctx, lease)).TTL, int64(600))
+	alive, end := context.WithCancel(ctx)
+	equal("a lease is kept alive", (<-must(client.KeepAlive(alive, lease))).TTL, int64(600))
+	end()
+	equal("leases", len(must(client.Leases(ctx)).Leases), 1)
+	yes := must(client.Txn(ctx).If(clientv3.Compare(clientv3.LeaseValue("go/l/a"), "=", lease)).Commit())
+	equal("a compare of a lease", yes.Succeeded, true)
+	must(client.Revoke(ctx, lease))
+	equal("keys go with their lease", len(get("go/l/", clientv3.WithPrefix()).Kvs), 0)
+	_, err := client.KeepAliveOnce(ctx, lease)
+	check("keep alive of nothing", errors.Is(err, rpctypes.ErrLeaseNotFound), err)
+	_, err = client.Revoke(ctx, lease)
+	check("revoke of nothing", errors.Is(err, rpctypes.ErrLeaseNotFound), err)
+	_, err = client.Grant(ctx, 9_000_000_001)
+	check("a lease that is too long", errors.Is(err, rpctypes.ErrLeaseTTLTooLarge), err)
+	watching, stop := context.WithCancel(ctx)
+	events := client.Watch(watching, "go/l/c")
+	must(client.Put(ctx, "go/l/c", "1", clientv3.WithLease(must(client.Grant(ctx, 1)).ID)))
+	equal("keys go when their lease ends", told(events, 2), []string{"new go/l/c=1", "-go/l/c"})
+	stop()
 }
 
 func maintenance() {

@@ -70,6 +70,7 @@ async function main() {
     await failure(client.kv.compact({ revision: old.header.revision, physical: false }))), true);
 
   await watches();
+  await leases();
   const status = await client.maintenance.status();
   equal("status", [status.version, Number(status.dbSize) > 0], ["3.7.3", true]);
   equal("members", (await client.cluster.memberList({})).members.length, 1);
@@ -86,6 +87,24 @@ function told(watcher, count) {
     watcher.on("delete", (kv) => add(`-${kv.key}`));
     watcher.on("error", reject);
   });
+}
+
+async function leases() {
+  const lease = client.lease(600, { autoKeepAlive: false });
+  await lease.put("js/l/a").value("1").exec();
+  const id = await lease.grant();
+  const seen = await client.leaseClient.leaseTimeToLive({ ID: id, keys: true });
+  equal("a lease's time and keys", [seen.grantedTTL, seen.keys.map(String)], ["600", ["js/l/a"]]);
+  await lease.keepaliveOnce();
+  equal("a lease is in the list", (await client.leaseClient.leaseLeases()).leases.map((l) => l.ID).includes(id), true);
+  await lease.revoke();
+  equal("keys go with their lease", await client.get("js/l/a").string(), null);
+  const watcher = await client.watch().key("js/l/b").create();
+  const seenEvents = told(watcher, 2);
+  const short = client.lease(1, { autoKeepAlive: false });
+  await short.put("js/l/b").value("1").exec();
+  equal("keys go when their lease ends", await seenEvents, ["+js/l/b=1", "-js/l/b"]);
+  await watcher.cancel();
 }
 
 async function watches() {

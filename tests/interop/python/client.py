@@ -89,6 +89,7 @@ def main(host, port):
         equal("compact twice", "required revision has been compacted" in str(error), True)
 
     watches(client)
+    leases(client)
     status = client.status()
     members = list(client.members)
     equal("status", (status.version, status.leader.id == members[0].id, status.db_size > 0), ("3.7.3", True, True))
@@ -100,15 +101,32 @@ def main(host, port):
     return 1 if failed else 0
 
 
-def watches(client):
-    def told(events, count):
-        out = []
-        for event in events:
-            out.append((type(event).__name__, event.key, event.value))
-            if len(out) == count:
-                return out
-        return out
+def leases(client):
+    lease = client.lease(600)
+    client.put("py/l/a", "1", lease)
+    client.put("py/l/b", "1", lease.id)
+    equal("a lease's times", (lease.granted_ttl, 590 < lease.remaining_ttl <= 600), (600, True))
+    equal("a lease's keys", sorted(lease.keys), [b"py/l/a", b"py/l/b"])
+    equal("a lease is kept alive", [answer.TTL for answer in lease.refresh()], [600])
+    lease.revoke()
+    equal("keys go with their lease", list(client.get_prefix("py/l/")), [])
+    short = client.lease(1)
+    events, cancel = client.watch("py/l/c")
+    client.put("py/l/c", "1", short)
+    equal("keys go when their lease ends", told(events, 2), [("PutEvent", b"py/l/c", b"1"), ("DeleteEvent", b"py/l/c", b"")])
+    cancel()
 
+
+def told(events, count):
+    out = []
+    for event in events:
+        out.append((type(event).__name__, event.key, event.value))
+        if len(out) == count:
+            return out
+    return out
+
+
+def watches(client):
     first = client.put("py/w/1", "a").header.revision
     events, cancel = client.watch_prefix("py/w/")
     client.put("py/w/1", "b")
