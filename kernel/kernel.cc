@@ -2,11 +2,13 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <future>
 
 #include "kernel/api/dispatcher.h"
 #include "kernel/api/http.h"
 #include "kernel/api/server.h"
+#include "kernel/auto_compactor.h"
 #include "kernel/base/errors.h"
 #include "kernel/base/log.h"
 #include "kernel/base/units.h"
@@ -79,8 +81,9 @@ std::string PluginDir(const Config& config) {
 
 // Modules that only later versions can use.
 Status RefuseUnbuilt(const Modules& modules) {
+  static constexpr std::string_view kBuilt[] = {"storage", "transport", "lease", "quota", "compactor", "service"};
   for (const ModuleSpec* spec : modules.All()) {
-    if (spec->kind != "storage" && spec->kind != "transport" && spec->kind != "lease") {
+    if (std::find(std::begin(kBuilt), std::end(kBuilt), spec->kind) == std::end(kBuilt)) {
       return absl::UnimplementedError(fmt::format(
           "{}: this version of Tenon has no place for a {} module yet: remove it", spec->where, spec->kind));
     }
@@ -102,6 +105,11 @@ uint64_t WatchProgressIntervalNs(const Config& config) {
   LOG_WARN("adjusting watch progress notify interval to minimum period",
            {"min-watch-progress-notify-interval", "100ms"});
   return kLeast;
+}
+
+// As etcd shows it: in bytes, negative for none.
+int64_t ShownQuota(const Config& config) {
+  return config.quota_backend_bytes == 0 ? static_cast<int64_t>(*QuotaBytes(config)) : config.quota_backend_bytes;
 }
 
 void RaiseFileLimit() {
@@ -134,16 +142,17 @@ struct Kernel::Parts {
   std::vector<std::unique_ptr<Thread>> reader_threads;
 
   std::unique_ptr<plugin::Loader> loader;
-  std::unique_ptr<plugin::Instance> storage_instance;
+  std::unique_ptr<plugin::Instance> storage_instance, quota_instance, compactor_instance;
   RaftHost lease_raft{{apply::Field::kLeaseRevoke, apply::Field::kLeaseCheckpoint}};
   std::unique_ptr<plugin::Instance> lease_instance;  // outlives the member, whose proposals may be its own
   std::optional<lease::Module> leases;
   std::unique_ptr<Member> member;
+  std::unique_ptr<AutoCompactor> compactor;
   std::unique_ptr<api::ReadPool> readers;
   std::unique_ptr<api::Dispatcher> dispatcher;
   std::unique_ptr<api::Server> server;
   std::unique_ptr<api::Http> http;
-  std::vector<std::unique_ptr<plugin::Instance>> transports;
+  std::vector<std::unique_ptr<plugin::Instance>> services, transports;
 
   std::vector<Module> modules;
   std::vector<std::string> urls;
@@ -163,8 +172,11 @@ struct Kernel::Parts {
                                                        tenon_cfg config,
                                                        const std::function<void(plugin::Host&)>& provide = nullptr);
   Status LoadLease();
+  Status LoadQuota(Member::Options& options);
+  Status StartCompactor();
   Status OpenMember();
   Status StartMember();
+  Status LoadServices();
   Status Serve();
 };
 
@@ -227,11 +239,59 @@ Status Kernel::Parts::OpenMember() {
   o.persist_log_bytes = config.tenon_persist_bytes;
   o.disk_watermark = config.tenon_disk_free_watermark_bytes;
   RETURN_IF_ERROR(LoadLease());
+  RETURN_IF_ERROR(LoadQuota(o));
   ASSIGN_OR_RETURN(member,
                    Member::Open({disk, clock, metrics, *node_thread, *node_thread, *apply_thread, *persist_thread,
                                  *worker_thread, *watch_thread, *reader_threads[0], hooks.fatal,
                                  leases ? &*leases : nullptr},
                                 std::make_unique<storage::Engine>(table, storage_instance->self()), o));
+  return Ok();
+}
+
+Status Kernel::Parts::LoadQuota(Member::Options& options) {
+  const ModuleSpec& spec = config.modules.quota;
+  if (spec.use.empty()) return Ok();
+  ASSIGN_OR_RETURN(quota_instance, LoadModule(spec, "quota", ToCfg(spec.config)));
+  RETURN_IF_ERROR(quota_instance->Start());
+  options.quota = quota_instance->Table<tenon_quota_v1>();
+  options.quota_self = quota_instance->self();
+  options.quota_bytes = QuotaBytes(config).value_or(0);
+  return Ok();
+}
+
+// The module's own section beats etcd's flags, which are one setting in two.
+Status Kernel::Parts::StartCompactor() {
+  const ModuleSpec& spec = config.modules.compactor;
+  if (spec.use.empty()) return Ok();
+  tenon_cfg cfg = ToCfg(spec.config);
+  if (spec.config.Find("mode") == nullptr && spec.config.Find("retention") == nullptr) {
+    ASSIGN_OR_RETURN(const int64_t retention, AutoCompactionRetention(config));
+    SetDefault(cfg, "mode", config.auto_compaction_mode);
+    SetDefault(cfg, "retention", fmt::format("{}{}", retention, config.auto_compaction_mode == "periodic" ? "ns" : ""));
+  }
+  ASSIGN_OR_RETURN(compactor_instance, LoadModule(spec, "compactor", std::move(cfg)));
+  RETURN_IF_ERROR(compactor_instance->Start());
+  compactor = std::make_unique<AutoCompactor>(AutoCompactor::Parts{
+      compactor_instance->Table<tenon_compactor_v1>(), compactor_instance->self(), clock, *pool_thread,
+      [this] { return member->node().state().leader == member->membership().self(); },
+      [this] {
+        const tenon_storage_stats stats = member->engine().Stats();
+        tenon_compact_in in{};
+        in.size = sizeof in;
+        in.revision = member->store().revision();
+        in.compact_revision = member->store().compact_revision();
+        in.db_size = stats.size_bytes;
+        in.db_in_use = stats.size_in_use_bytes;
+        in.limit = QuotaBytes(config).value_or(0);
+        return in;
+      },
+      [this](int64_t revision, absl::AnyInvocable<void(Status)> done) {
+        etcdserverpb::CompactionRequest request;
+        request.set_revision(revision);
+        member->Propose(apply::Field::kCompaction, request, request,
+                        [done = std::move(done)](const Status& status, Bufs) mutable { done(status); });
+      }});
+  compactor->Start();
   return Ok();
 }
 
@@ -241,6 +301,24 @@ Status Kernel::Parts::StartMember() {
   std::promise<Status> ready;
   member->Start([&](const Status& status) { ready.set_value(status); });
   return ready.get_future().get();
+}
+
+Status Kernel::Parts::LoadServices() {
+  for (size_t i = 0; i < config.modules.services.size(); i++) {
+    const ModuleSpec& spec = config.modules.services[i];
+    ASSIGN_OR_RETURN(auto instance, LoadModule(spec, fmt::format("services[{}]", i), ToCfg(spec.config),
+                                               [this](plugin::Host& host) {
+                                                 host.set_context(dispatcher.get());
+                                                 host.Provide(TENON_HOST_CALL, &api::Dispatcher::kCallTable);
+                                               }));
+    if (const Status added =
+            dispatcher->AddService(spec.use, instance->Table<tenon_service_v1>(), instance->self());
+        !added.ok()) {
+      return Status(added.code(), fmt::format("{}: {}", spec.where, Message(added)));
+    }
+    services.push_back(std::move(instance));
+  }
+  return Ok();
 }
 
 Status Kernel::Parts::Serve() {
@@ -253,17 +331,19 @@ Status Kernel::Parts::Serve() {
   // etcd's: one and a half election timeouts.
   const uint64_t ticks = 3 * (config.election_timeout_ms / config.heartbeat_interval_ms) / 2;
   limits.min_lease_ttl_s = static_cast<int64_t>((ticks * config.heartbeat_interval_ms + 999) / 1000);
-  limits.quota_bytes = static_cast<int64_t>(QuotaBytes(config).value_or(0));
-  server = std::make_unique<api::Server>(
-      api::Server{member->node(), member->applier(), member->alarms(), member->store(), member->engine(),
-                  member->membership(), member->ids(), *readers, clock, *worker_thread,
-                  [this](uint64_t bytes) { return member->Admit(bytes); }, limits, leases ? &*leases : nullptr});
+  limits.quota_bytes = ShownQuota(config);
+  server = std::make_unique<api::Server>(api::Server{
+      member->node(), member->applier(), member->alarms(), member->store(), member->engine(), member->membership(),
+      member->ids(), *readers, clock, *worker_thread, [this](uint64_t bytes) { return member->Admit(bytes); },
+      member->quota(), [this](absl::AnyInvocable<void()> done) { member->RaiseNoSpace(std::move(done)); }, limits,
+      leases ? &*leases : nullptr});
   RegisterKv(*dispatcher, *server);
   RegisterWatch(*dispatcher, *server, member->watch());
   RegisterMaintenance(*dispatcher, *server);
   RegisterCluster(*dispatcher, *server);
   RegisterHealth(*dispatcher, *server);
   if (server->leases != nullptr) RegisterLease(*dispatcher, *server);
+  RETURN_IF_ERROR(LoadServices());
   RegisterAbsent(*dispatcher, *server);
   RegisterReflection(*dispatcher);
   api::Http::Options http_options;
@@ -273,6 +353,7 @@ Status Kernel::Parts::Serve() {
   http_options.command_line = api::CommandLine();
   http = std::make_unique<api::Http>(api::HttpSourcesOf(*server), *pool_thread, metrics, std::move(http_options));
   dispatcher->SetHttp(http.get());
+  for (auto& service : services) RETURN_IF_ERROR(service->Start());
 
   for (size_t i = 0; i < config.modules.transports.size(); i++) {
     const ModuleSpec& spec = config.modules.transports[i];
@@ -326,8 +407,9 @@ Result<std::unique_ptr<Kernel>> Kernel::Start(const Config& config, Hooks hooks)
   RETURN_IF_ERROR(p.OpenMember());
   RegisterServerMetrics(
       p.metrics, {p.member->store(), p.member->watch(), p.member->engine(), p.member->membership(), p.member->alarms(),
-                  QuotaBytes(config).value_or(0), p.storage_instance->module().desc->name});
+                  static_cast<double>(ShownQuota(config)), p.storage_instance->module().desc->name});
   RETURN_IF_ERROR(p.StartMember());
+  RETURN_IF_ERROR(p.StartCompactor());
   RETURN_IF_ERROR(p.Serve());
   return kernel;
 }
@@ -347,6 +429,8 @@ void Kernel::Stop(int64_t grace_ns) {
     drained.get_future().wait();
     transport->Stop();
   }
+  for (auto& service : p.services) service->Stop();
+  if (p.compactor) p.compactor->Stop();
   // From here on nobody asks; what is under way runs to its end.
   if (p.member) {
     p.member->Stop([&] {

@@ -1,5 +1,5 @@
 tenon_library(kernel
-  SOURCES kernel.cc listeners.cc server_metrics.cc
+  SOURCES auto_compactor.cc kernel.cc listeners.cc server_metrics.cc
   DEPS tenon_api tenon_config tenon_member tenon_os tenon_plugin)
 add_executable(tenond main.cc)
 target_link_libraries(tenond PRIVATE tenon_kernel)

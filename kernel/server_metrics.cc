@@ -148,7 +148,7 @@ void RegisterServerMetrics(Registry& registry, ServerMetricsSources sources) {
   RegisterAlarms(registry, sources.alarms);
   RegisterProcess(registry);
   registry.RegisterCallbackGauge("etcd_server_quota_backend_bytes", "Current backend storage quota size in bytes.",
-                                 [quota = static_cast<double>(sources.quota_bytes)] { return quota; });
+                                 [quota = sources.quota_bytes] { return quota; });
 }
 
 void RegisterPluginInfo(Registry& registry, const std::string& kind, const std::string& name, const std::string& plugin,

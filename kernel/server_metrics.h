@@ -19,7 +19,7 @@ struct ServerMetricsSources {
   storage::Engine& engine;
   const cluster::Membership& membership;
   const apply::Alarms& alarms;
-  uint64_t quota_bytes;      // 0: no limit
+  double quota_bytes;        // as etcd shows it: negative for none
   std::string storage_name;  // of the engine's module
 };
 

@@ -1,7 +1,9 @@
 #include "kernel/api/dispatcher.h"
 
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 
+#include <algorithm>
 #include <set>
 
 #include "kernel/api/http.h"
@@ -10,11 +12,14 @@
 #include "kernel/base/log.h"
 #include "kernel/base/units.h"
 #include "kernel/base/utf8.h"
+#include "kernel/plugin/abi_status.h"
 #include "kernel/plugin/host.h"
 #include "proto/descriptors.h"
 
 namespace tenon::api {
 namespace {
+
+std::atomic<uint64_t> next_handle{1};
 
 Dispatcher& Of(const tenon_host* host) { return *static_cast<Dispatcher*>(plugin::Host::From(host).context()); }
 std::string_view View(tenon_slice s) { return {reinterpret_cast<const char*>(s.p), s.n}; }
@@ -34,6 +39,7 @@ Dispatcher::Dispatcher(Clock& clock, metrics::Registry& metrics, uint64_t warnin
       metrics_(metrics),
       warning_ns_(warning_ns),
       has_leader_(std::move(has_leader)),
+      descriptors_(DescriptorSet()),
       calls_(metrics, extensive),
       slow_requests_(metrics.NewCounter("tenon_slow_requests_total",
                                         "Requests that took longer than --warning-unary-request-duration.")) {}
@@ -51,6 +57,70 @@ void Dispatcher::AddStream(std::string name, uint32_t flags, Stream handler) {
   Add({std::move(name), flags, {}, std::move(handler), {}});
 }
 
+Status Dispatcher::AddService(const std::string& module, const tenon_service_v1& table, void* self) {
+  const auto refuse = [&](std::string_view why) {
+    return absl::FailedPreconditionError(ToAbsl(fmt::format("service {}: {}", module, why)));
+  };
+  if (table.apply != nullptr || table.authorize != nullptr || table.role != nullptr) {
+    return refuse("this version of Tenon has no replicated tables, authorize or role for services yet");
+  }
+  size_t n = 0;
+  const tenon_method* methods = table.methods(self, &n);
+  std::vector<Method> added;
+  constexpr uint32_t kStreams = TENON_METHOD_CLIENT_STREAM | TENON_METHOD_SERVER_STREAM;
+  for (size_t i = 0; i < n; i++) {
+    const auto& m = *reinterpret_cast<const tenon_method*>(reinterpret_cast<const char*>(methods) + i * methods->size);
+    const std::string_view name = m.name == nullptr ? "" : m.name;
+    const size_t slash = name.rfind('/');
+    if (name.size() < 4 || name[0] != '/' || slash < 2 || slash + 1 == name.size()) {
+      return refuse(fmt::format("\"{}\" is not the name of a method: write \"/package.Service/Method\"", name));
+    }
+    const auto same = [&](const Method& other) { return other.name == name; };
+    if (ids_.contains(ToAbsl(name)) || std::any_of(added.begin(), added.end(), same)) {
+      return refuse(fmt::format("the method {} is served already: remove one of the two", name));
+    }
+    if ((m.flags & ~kStreams) != 0) return refuse(fmt::format("{} has a flag that this version does not know", name));
+    if ((m.flags & kStreams) != 0 && table.stream == nullptr) {
+      return refuse(fmt::format("{} is a stream, but the module has no stream function", name));
+    }
+    Method method;
+    method.name = name;
+    method.flags = m.flags & kStreams;
+    method.service_self = self;
+    method.service_method = static_cast<uint32_t>(i);
+    added.push_back(std::move(method));
+  }
+  if (table.descriptors != nullptr) {
+    if (const Status bad = AddDescriptors(View(table.descriptors(self))); !bad.ok()) return refuse(Message(bad));
+  }
+  const tenon_service_v1& kept = services_.emplace_back(table);
+  for (Method& method : added) {
+    method.service = &kept;
+    Add(std::move(method));
+  }
+  return Ok();
+}
+
+Status Dispatcher::AddDescriptors(std::string_view bytes) {
+  google::protobuf::FileDescriptorSet have, more, fresh;
+  CHECK(have.ParseFromArray(descriptors_.data(), static_cast<int>(descriptors_.size())));
+  if (!more.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::InvalidArgumentError("its descriptors are not a FileDescriptorSet");
+  }
+  google::protobuf::DescriptorPool pool;
+  for (const auto& file : have.file()) CHECK(pool.BuildFile(file) != nullptr);
+  for (const auto& file : more.file()) {
+    if (pool.FindFileByName(file.name()) != nullptr) continue;
+    if (pool.BuildFile(file) == nullptr) {
+      return absl::InvalidArgumentError(
+          fmt::format("its descriptor of {} is not valid, or lacks an import that stands before it", file.name()));
+    }
+    *fresh.add_file() = file;
+  }
+  descriptors_ += fresh.SerializeAsString();  // messages that stand one behind the other are one
+  return Ok();
+}
+
 void Dispatcher::AddAbsent(std::string_view service, std::string sentence) {
   google::protobuf::FileDescriptorSet set;
   CHECK(set.ParseFromArray(DescriptorSet().data(), static_cast<int>(DescriptorSet().size())));
@@ -60,7 +130,8 @@ void Dispatcher::AddAbsent(std::string_view service, std::string sentence) {
       for (const auto& m : s.method()) {
         const uint32_t flags = (m.client_streaming() ? uint32_t{TENON_METHOD_CLIENT_STREAM} : 0) |
                                (m.server_streaming() ? uint32_t{TENON_METHOD_SERVER_STREAM} : 0);
-        Add({fmt::format("/{}/{}", service, m.name()), flags, {}, {}, absl::UnimplementedError(sentence)});
+        const std::string name = fmt::format("/{}/{}", service, m.name());
+        if (!ids_.contains(name)) Add({name, flags, {}, {}, absl::UnimplementedError(sentence)});
       }
     }
   }
@@ -81,23 +152,27 @@ Status Dispatcher::Admit(const tenon_call_info& info, bool stream) {
   return Ok();
 }
 
-uint64_t Dispatcher::CallUnary(const tenon_call_info& info, Bufs request, tenon_done done) {
-  static std::atomic<uint64_t> next_handle{1};
+uint64_t Dispatcher::CallUnary(const tenon_call_info& info, Bufs request, tenon_done done, Caller caller) {
+  const bool counted = caller == Caller::kClient;
   const Method* method = Find(info.method);
   Responder::Begin();
-  Responder respond(done, this, info.method, clock_.MonoNs());
+  Responder respond(done, counted ? this : nullptr, info.method, clock_.MonoNs());
   if (method == nullptr) {
     respond.Error(absl::UnimplementedError("unknown method"));
     return 0;
   }
-  method->metrics->Started();
-  method->metrics->Received(request.size());
+  if (counted) {
+    method->metrics->Started();
+    method->metrics->Received(request.size());
+  }
   if (!method->absent.ok()) {
     respond.Error(method->absent);
-  } else if (!method->unary) {
+  } else if (!method->unary && (method->service == nullptr || method->flags != 0)) {
     respond.Error(absl::UnimplementedError("a streaming method cannot be called as a unary one"));
-  } else if (const Status refused = Admit(info, false); !refused.ok()) {
+  } else if (const Status refused = counted ? Admit(info, false) : Ok(); !refused.ok()) {
     respond.Error(refused);
+  } else if (method->service != nullptr) {
+    return CallService(*method, info, std::move(request), std::move(respond));
   } else {
     std::string scratch;
     method->unary(request.Flatten(scratch), std::move(respond));
@@ -105,7 +180,85 @@ uint64_t Dispatcher::CallUnary(const tenon_call_info& info, Bufs request, tenon_
   return Responder::EndedInside() ? 0 : next_handle.fetch_add(1, std::memory_order_relaxed);
 }
 
-tenon_status Dispatcher::CallStream(const tenon_call_info& info, tenon_call_out out, tenon_call_in* in) {
+// What a module's call needs until its done.
+struct Dispatcher::ServiceCall {
+  Dispatcher& dispatcher;
+  uint64_t handle;
+  tenon_call_info info;
+  Responder respond;
+
+  static void Done(void* ctx, tenon_status status, const tenon_error* error, tenon_bufs result) {
+    const std::unique_ptr<ServiceCall> call(static_cast<ServiceCall*>(ctx));
+    {
+      std::lock_guard lock(call->dispatcher.service_calls_mutex_);
+      call->dispatcher.service_calls_.erase(call->handle);
+    }
+    call->respond(plugin::FromAbi(status, error), Bufs(result));
+  }
+};
+
+uint64_t Dispatcher::CallService(const Method& method, const tenon_call_info& info, Bufs request, Responder respond) {
+  const uint64_t handle = next_handle.fetch_add(1, std::memory_order_relaxed);
+  auto call = std::make_unique<ServiceCall>(ServiceCall{*this, handle, info, std::move(respond)});
+  call->info.name = {reinterpret_cast<const uint8_t*>(method.name.data()), method.name.size()};
+  {
+    std::lock_guard lock(service_calls_mutex_);
+    service_calls_.emplace(handle, &method);
+  }
+  ServiceCall* raw = call.release();  // Done takes it
+  method.service->unary(method.service_self, handle, method.service_method, &raw->info, nullptr, request.Release(),
+                        {raw, ServiceCall::Done});
+  std::lock_guard lock(service_calls_mutex_);
+  return service_calls_.contains(handle) ? handle : 0;
+}
+
+void Dispatcher::CancelUnary(uint64_t handle) {
+  const Method* method = nullptr;
+  {
+    std::lock_guard lock(service_calls_mutex_);
+    const auto it = service_calls_.find(handle);
+    if (it == service_calls_.end()) return;
+    method = it->second;
+  }
+  if (method->service->unary_cancel != nullptr) method->service->unary_cancel(method->service_self, handle);
+}
+
+// The client's end of a module's stream, counted on its way.
+struct Dispatcher::ServiceStream {
+  Dispatcher& dispatcher;
+  const Method& method;
+  bool counted;
+  tenon_call_out client;
+  tenon_call_info info;
+  uint64_t started_ns;
+
+  static ServiceStream& Of(void* self) { return *static_cast<ServiceStream*>(self); }
+  static const tenon_call_out_v1 kOut;
+};
+
+const tenon_call_out_v1 Dispatcher::ServiceStream::kOut = {
+    sizeof(tenon_call_out_v1),
+    [](void* self, const tenon_kv* headers, size_t n) { Of(self).client.fn->headers(Of(self).client.self, headers, n); },
+    [](void* self, tenon_bufs message) -> tenon_status {
+      ServiceStream& s = Of(self);
+      Bufs owned(message);
+      if (s.counted) s.method.metrics->Sent(owned.size());
+      return s.client.fn->message(s.client.self, owned.Release());
+    },
+    [](void* self) { Of(self).client.fn->readable(Of(self).client.self); },
+    [](void* self, tenon_status status, const tenon_error* error, const tenon_kv* trailers, size_t n) {
+      const std::unique_ptr<ServiceStream> s(&Of(self));
+      if (s->counted) {
+        s->method.metrics->Handled(plugin::FromAbi(status, error).code(),
+                                   s->dispatcher.clock_.MonoNs() - s->started_ns);
+      }
+      s->client.fn->finish(s->client.self, status, error, trailers, n);
+    },
+};
+
+tenon_status Dispatcher::CallStream(const tenon_call_info& info, tenon_call_out out, tenon_call_in* in,
+                                    Caller caller) {
+  const bool counted = caller == Caller::kClient;
   // A call that ends before it began: an empty end that only waits for its release.
   class Refused : public ServerCall {
    public:
@@ -116,11 +269,25 @@ tenon_status Dispatcher::CallStream(const tenon_call_info& info, tenon_call_out 
     void OnCancel() override {}
   };
   const Method* method = Find(info.method);
-  if (method == nullptr || method->unary) return TENON_UNIMPLEMENTED;
-  Status refused = method->absent.ok() ? Admit(info, true) : method->absent;
+  if (method == nullptr || method->unary || (method->service != nullptr && method->flags == 0)) {
+    return TENON_UNIMPLEMENTED;
+  }
+  Status refused = !method->absent.ok() ? method->absent : counted ? Admit(info, true) : Ok();
+  if (refused.ok() && method->service != nullptr) {
+    auto stream = std::make_unique<ServiceStream>(ServiceStream{*this, *method, counted, out, info, clock_.MonoNs()});
+    stream->info.name = {reinterpret_cast<const uint8_t*>(method->name.data()), method->name.size()};
+    if (counted) method->metrics->Started();
+    ServiceStream* raw = stream.release();  // finish takes it, perhaps inside
+    const tenon_status status = method->service->stream(method->service_self, method->service_method, &raw->info,
+                                                        nullptr, {&ServiceStream::kOut, raw}, in);
+    if (status == TENON_OK) return TENON_OK;
+    stream.reset(raw);
+    if (counted) method->metrics->Handled(plugin::FromAbi(status, nullptr).code(), clock_.MonoNs() - raw->started_ns);
+    return status;
+  }
   auto refusal = refused.ok() ? nullptr : std::make_shared<Refused>();
   const std::shared_ptr<ServerCall> call = refusal == nullptr ? method->stream() : refusal;
-  call->CountIn(*method->metrics, clock_);
+  if (counted) call->CountIn(*method->metrics, clock_);
   call->Open(out, in);
   if (refusal != nullptr) refusal->End(refused);
   return TENON_OK;
@@ -149,12 +316,13 @@ const tenon_host_dispatch_v1 Dispatcher::kTable = {
       return it->second;
     },
     [](const tenon_host* host, const tenon_call_info* info, tenon_bufs request, tenon_done done) {
-      return Of(host).CallUnary(*info, Bufs(request), done);
+      return Of(host).CallUnary(*info, Bufs(request), done, Caller::kClient);
     },
-    // Every unary call ends by itself within the request timeout, and nothing of it can be taken back once proposed.
-    [](const tenon_host*, uint64_t) {},
+    // The kernel's own unary calls end by themselves within the request timeout, and nothing of them can be taken back
+    // once proposed; a module's may wait for long.
+    [](const tenon_host* host, uint64_t call) { Of(host).CancelUnary(call); },
     [](const tenon_host* host, const tenon_call_info* info, tenon_call_out out, tenon_call_in* in) {
-      return Of(host).CallStream(*info, out, in);
+      return Of(host).CallStream(*info, out, in, Caller::kClient);
     },
     [](const tenon_host* host, const tenon_http_info* info, tenon_bufs raw_body, tenon_call_out out,
        tenon_call_in* in) -> tenon_status {
@@ -163,9 +331,21 @@ const tenon_host_dispatch_v1 Dispatcher::kTable = {
       return http == nullptr ? static_cast<tenon_status>(TENON_UNIMPLEMENTED)
                              : http->Serve(*info, std::move(body), out, in);
     },
-    [](const tenon_host*) -> tenon_slice {
-      return {reinterpret_cast<const uint8_t*>(DescriptorSet().data()), DescriptorSet().size()};
+    [](const tenon_host* host) -> tenon_slice {
+      const std::string& set = Of(host).descriptors();
+      return {reinterpret_cast<const uint8_t*>(set.data()), set.size()};
     },
+};
+
+const tenon_host_call_v1 Dispatcher::kCallTable = {
+    sizeof(tenon_host_call_v1),
+    kTable.method,
+    [](const tenon_host* host, const tenon_identity*, const tenon_call_info* info, tenon_bufs request, tenon_done done) {
+      return Of(host).CallUnary(*info, Bufs(request), done, Caller::kModule);
+    },
+    [](const tenon_host* host, uint64_t call) { Of(host).CancelUnary(call); },
+    [](const tenon_host* host, const tenon_identity*, const tenon_call_info* info, tenon_call_out out,
+       tenon_call_in* in) { return Of(host).CallStream(*info, out, in, Caller::kModule); },
 };
 
 }  // namespace tenon::api

@@ -3,8 +3,10 @@
 // The services are registered once, before a transport starts; from then on all of it is read only. [any]
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +20,7 @@
 #include "kernel/metrics/metrics.h"
 #include "kernel/ports/clock.h"
 #include "tenon/abi/host.h"
+#include "tenon/abi/service.h"
 #include "tenon/abi/transport.h"
 
 namespace tenon::api {
@@ -39,7 +42,10 @@ class Dispatcher : public CallObserver {
 
   void AddUnary(std::string name, Unary handler);
   void AddStream(std::string name, uint32_t flags, Stream handler);
-  // Every method of `service` (full name) answers UNIMPLEMENTED with this sentence.
+  // All methods of a service module, whose self outlives the calls. FailedPrecondition: somebody has one of the names, or
+  // the module wants what this version has not got; nothing was added.
+  Status AddService(const std::string& module, const tenon_service_v1& table, void* self);
+  // Every method of `service` (full name) that nobody has answers UNIMPLEMENTED with this sentence.
   void AddAbsent(std::string_view service, std::string sentence);
   // Who answers plain HTTP; without it every request is refused. Before the first request.
   void SetHttp(Http* http) { http_ = http; }
@@ -47,8 +53,13 @@ class Dispatcher : public CallObserver {
   // The names of the services, sorted; for reflection.
   std::vector<std::string> Services() const;
 
-  // The table for Host::Provide; the host's context must be this dispatcher.
+  // Serialized FileDescriptorSet of all that is served, those of service modules included.
+  const std::string& descriptors() const { return descriptors_; }
+
+  // The tables for Host::Provide; the host's context must be this dispatcher. The second is for modules that call the
+  // server themselves: the same handlers, but such calls are not counted as clients' calls, as in etcd.
   static const tenon_host_dispatch_v1 kTable;
+  static const tenon_host_call_v1 kCallTable;
 
  private:
   struct Method {
@@ -58,14 +69,23 @@ class Dispatcher : public CallObserver {
     Stream stream;  // or
     Status absent;
     MethodMetrics* metrics = nullptr;
+    const tenon_service_v1* service = nullptr;  // or a module's
+    void* service_self = nullptr;
+    uint32_t service_method = 0;
   };
+  struct ServiceCall;
+  struct ServiceStream;
+  enum class Caller { kClient, kModule };
 
   void Add(Method method);
   const Method* Find(uint32_t id) const { return id == 0 || id > methods_.size() ? nullptr : &methods_[id - 1]; }
   // What the interceptors of etcd check before any handler.
   Status Admit(const tenon_call_info& info, bool stream);
-  uint64_t CallUnary(const tenon_call_info& info, Bufs request, tenon_done done);
-  tenon_status CallStream(const tenon_call_info& info, tenon_call_out out, tenon_call_in* in);
+  uint64_t CallUnary(const tenon_call_info& info, Bufs request, tenon_done done, Caller caller);
+  uint64_t CallService(const Method& method, const tenon_call_info& info, Bufs request, Responder respond);
+  void CancelUnary(uint64_t handle);
+  tenon_status CallStream(const tenon_call_info& info, tenon_call_out out, tenon_call_in* in, Caller caller);
+  Status AddDescriptors(std::string_view set);
   void CallEnded(uint32_t method, uint64_t started_ns, const Status& status, size_t answer_bytes) override;
 
   Clock& clock_;
@@ -75,6 +95,11 @@ class Dispatcher : public CallObserver {
   Http* http_ = nullptr;
   std::vector<Method> methods_;  // id - 1
   absl::flat_hash_map<std::string, uint32_t> ids_;
+  std::deque<tenon_service_v1> services_;
+  std::string descriptors_;
+  // Calls that service modules have under way, by handle: whom to tell when the client goes.
+  std::mutex service_calls_mutex_;
+  absl::flat_hash_map<uint64_t, const Method*> service_calls_;
   CallMetrics calls_;
   metrics::Counter slow_requests_;
 };

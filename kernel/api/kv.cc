@@ -65,6 +65,7 @@ void HandleRange(Server& server, std::string_view bytes, Responder respond) {
 void HandlePut(Server& server, std::string_view bytes, Responder respond) {
   PutRequest request;
   if (!Parse(bytes, request, respond)) return;
+  if (!server.FitsQuota("/etcdserverpb.KV/Put", request, respond)) return;
   if (const Status bad = Check(request); !bad.ok()) return respond.Error(bad);
   if (!server.admit(bytes.size())) return respond.Error(errors::NoSpace());
   server.Propose(Field::kPut, bytes, std::move(request), std::move(respond));
@@ -80,6 +81,7 @@ void HandleDeleteRange(Server& server, std::string_view bytes, Responder respond
 void HandleTxn(Server& server, std::string_view bytes, Responder respond) {
   TxnRequest request;
   if (!Parse(bytes, request, respond)) return;
+  if (!server.FitsQuota("/etcdserverpb.KV/Txn", request, respond)) return;
   if (const Status bad = Check(request, static_cast<int64_t>(server.limits.max_txn_ops)); !bad.ok())
     return respond.Error(bad);
   if (!apply::IsReadOnly(request)) {

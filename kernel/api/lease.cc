@@ -16,6 +16,7 @@ using apply::Field;
 void HandleGrant(Server& server, std::string_view bytes, Responder respond) {
   LeaseGrantRequest request;
   if (!Parse(bytes, request, respond)) return;
+  if (!server.FitsQuota("/etcdserverpb.Lease/LeaseGrant", request, respond)) return;
   if (!server.admit(bytes.size())) return respond.Error(errors::NoSpace());
   // What may differ between members is decided here, once, and travels in the entry.
   while (request.id() == 0) request.set_id(static_cast<int64_t>(server.ids.Next() & INT64_MAX));

@@ -7,7 +7,6 @@
 #include "kernel/api/dispatcher.h"
 #include "kernel/api/server.h"
 #include "kernel/base/check.h"
-#include "proto/descriptors.h"
 #include "proto/reflection_v1.pb.h"
 #include "proto/reflection_v1alpha.pb.h"
 
@@ -21,9 +20,9 @@ using google::protobuf::FileDescriptorSet;
 
 class Catalog {
  public:
-  explicit Catalog(std::vector<std::string> services) : services(std::move(services)) {
+  Catalog(std::vector<std::string> services, const std::string& descriptors) : services(std::move(services)) {
     FileDescriptorSet set;
-    CHECK(set.ParseFromArray(DescriptorSet().data(), static_cast<int>(DescriptorSet().size())));
+    CHECK(set.ParseFromArray(descriptors.data(), static_cast<int>(descriptors.size())));
     for (const FileDescriptorProto& file : set.file()) CHECK(pool.BuildFile(file) != nullptr);
   }
   const std::vector<std::string> services;
@@ -99,7 +98,7 @@ void RegisterReflection(Dispatcher& d) {
   std::vector<std::string> services = d.Services();
   services.push_back("grpc.reflection.v1.ServerReflection");
   services.push_back("grpc.reflection.v1alpha.ServerReflection");
-  const auto catalog = std::make_shared<Catalog>(std::move(services));
+  const auto catalog = std::make_shared<Catalog>(std::move(services), d.descriptors());
   const uint32_t both = TENON_METHOD_CLIENT_STREAM | TENON_METHOD_SERVER_STREAM;
   d.AddStream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", both, [catalog] {
     return std::make_shared<ReflectionCall<v1::ServerReflectionRequest, v1::ServerReflectionResponse>>(*catalog);

@@ -56,6 +56,8 @@ void RegisterAbsent(Dispatcher& dispatcher, const Server& server) {
   };
   if (server.leases == nullptr) absent("etcdserverpb.Lease", "lease");
   absent("etcdserverpb.Auth", "auth");
+  absent("v3lockpb.Lock", "concurrency");
+  absent("v3electionpb.Election", "concurrency");
 }
 
 }  // namespace tenon::api

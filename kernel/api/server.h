@@ -7,11 +7,13 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "kernel/api/dispatcher.h"
 #include "kernel/api/responder.h"
 #include "kernel/apply/alarms.h"
 #include "kernel/apply/applier.h"
 #include "kernel/apply/parse.h"
+#include "kernel/apply/quota.h"
 #include "kernel/apply/request.h"
 #include "kernel/apply/response.h"
 #include "kernel/cluster/ids.h"
@@ -60,6 +62,8 @@ struct Server {
   Clock& clock;
   Executor& worker;                           // slow jobs
   std::function<bool(uint64_t bytes)> admit;  // is there room on the disk for a request that adds so much?
+  apply::Quota* quota;                        // null: there is none
+  std::function<void(absl::AnyInvocable<void()> done)> raise_no_space;  // as Member::RaiseNoSpace
   Limits limits;
   lease::Module* leases = nullptr;  // null: no such module
 
@@ -68,6 +72,23 @@ struct Server {
   void Fill(etcdserverpb::ResponseHeader* header) const;
   // Without the revision, as the Cluster service's headers are.
   void FillCluster(etcdserverpb::ResponseHeader* header) const;
+
+  // Does the quota have room for the request? If not it is answered, as in etcd when the alarm is up. Before anything
+  // else is checked, as in etcd.
+  template <class Message>
+  bool FitsQuota(std::string_view method, const Message& request, Responder& respond) const {
+    if (quota == nullptr) return true;
+    apply::Quota::Answer answer = quota->Admit(method, request);
+    if (answer.status.ok()) return true;
+    if (answer.full) {
+      raise_no_space([status = std::move(answer.status), respond = std::move(respond)]() mutable {
+        respond.Error(status);
+      });
+    } else {
+      respond.Error(answer.status);
+    }
+    return false;
+  }
 
   // Proposes the request (its wire bytes and the decoded form) and answers with what apply says.
   void Propose(apply::Field field, std::string_view bytes, apply::Operation operation, Responder respond) const;

@@ -65,6 +65,8 @@ Applier::Applier(Parts p, AppliedState state, Options options)
       fatal_(std::move(p.fatal)),
       before_removal_(std::move(p.before_removal)),
       leases_(p.leases),
+      quota_(p.quota),
+      raise_no_space_(std::move(p.raise_no_space)),
       options_(options),
       last_(state.index),
       last_term_(state.term),
@@ -138,9 +140,7 @@ void Applier::Turn() {
   }
   if (!CommitTurn()) return;
 
-  for (Answer& answer : answers_) {
-    static_cast<const Proposal&>(*answer.payload).Complete(std::move(answer.status), std::move(answer.bytes));
-  }
+  for (Answer& answer : answers_) Complete(std::move(answer));
   answers_.clear();
   std::vector<absl::AnyInvocable<void()>> due;
   {
@@ -152,6 +152,14 @@ void Applier::Turn() {
   }
   for (auto& fn : due) fn();
   if (on_applied_) on_applied_(last_);
+}
+
+void Applier::Complete(Answer answer) {
+  const auto& proposal = static_cast<const Proposal&>(*answer.payload);
+  if (!answer.over_quota) return proposal.Complete(std::move(answer.status), std::move(answer.bytes));
+  raise_no_space_([payload = std::move(answer.payload)] {
+    static_cast<const Proposal&>(*payload).Complete(errors::NoSpace(), {});
+  });
 }
 
 bool Applier::CommitTurn() {
@@ -200,13 +208,20 @@ void Applier::Apply(const raft::Entry& entry) {
   }
   const Request& request = proposal != nullptr ? proposal->request() : decoded;
   const Operation* operation = &request.operation;
+  // As in etcd it is applied all the same, or members would differ; but who asked is told, and the alarm is raised.
+  // While the log is replayed all of it counts, and nobody is refused.
+  const bool fits = quota_ == nullptr || quota_->FitsAtApply(*operation);
   Result<Bufs> answer = Carry(request, entry, proposal);
   if (!answer.ok() && !IsClientError(answer.status())) return Fatal(answer.status());
   const bool succeeded = answer.ok();
   const bool held = answer.ok() && !physical_.empty() && physical_.back().second == entry.payload;
   if (proposal != nullptr && !held) {
-    answers_.push_back({entry.payload, answer.status(), answer.ok() ? *std::move(answer) : Bufs()});
+    const bool over_quota = !fits && answer.ok();
+    answers_.push_back({entry.payload, answer.status(), answer.ok() ? *std::move(answer) : Bufs(), over_quota});
   }
+
+  // Somebody else's entry does not fit here: this member's alarm is due all the same.
+  if (!fits && succeeded && proposal == nullptr && serving_) raise_no_space_([] {});
 
   const uint64_t took = clock_.MonoNs() - start;
   ObserveApply(*operation, succeeded, took);
@@ -419,6 +434,7 @@ void Applier::CompactSlice() {
     const Status status = engine_.Apply(batch_.ops(), last_);
     batch_.Clear();
     if (!status.ok()) return Fatal(status);
+    removals_.fetch_add(1, std::memory_order_relaxed);
     compaction_pause_ms_.Observe(static_cast<double>((clock_.MonoNs() - started) / 1'000'000));
   }
   if (step == mvcc::Store::Step::kMore) return again(removed ? options_.compaction_pause_ns : 0);

@@ -19,6 +19,7 @@
 #include "kernel/apply/alarms.h"
 #include "kernel/apply/leases.h"
 #include "kernel/apply/proposal.h"
+#include "kernel/apply/quota.h"
 #include "kernel/apply/request.h"
 #include "kernel/apply/response.h"
 #include "kernel/apply/txn.h"
@@ -63,6 +64,9 @@ class Applier {
     // thread. None: it does not wait.
     std::function<void(absl::AnyInvocable<void()> done)> before_removal = nullptr;
     Leases* leases = nullptr;  // null: no lease module, no lease exists
+    // What was applied although the quota had no room is told so once raise_no_space calls `done`. Null: no quota.
+    Quota* quota = nullptr;
+    std::function<void(absl::AnyInvocable<void()> done)> raise_no_space = nullptr;
   };
 
   Applier(Parts parts, AppliedState state, Options options);
@@ -92,6 +96,8 @@ class Applier {
       CompactSlice();
     });
   }
+  // Slices of compactions that removed rows, so far. [any]
+  uint64_t removals() const { return removals_.load(std::memory_order_relaxed); }
   // The engine must not get deletes while this is held (TENON_ST_HOLD_DELETES). [persist]
   std::mutex& deletes_mutex() { return deletes_mutex_; }
 
@@ -102,8 +108,10 @@ class Applier {
     std::shared_ptr<const raft::Payload> payload;
     Status status;
     Bufs bytes;
+    bool over_quota = false;
   };
   void Turn();
+  void Complete(Answer answer);
   void Apply(const raft::Entry& entry);
   void ApplyConfChange(const raft::Entry& entry);
   Status Refused(const Operation& operation) const;
@@ -132,6 +140,8 @@ class Applier {
   std::function<void(Status)> fatal_;
   const std::function<void(absl::AnyInvocable<void()>)> before_removal_;
   Leases* const leases_;
+  Quota* const quota_;
+  const std::function<void(absl::AnyInvocable<void()>)> raise_no_space_;
   std::function<void(Index)> on_applied_;
   std::function<void()> on_taken_;
   const Options options_;
@@ -159,6 +169,7 @@ class Applier {
 
   std::atomic<uint64_t> applied_;
   std::atomic<uint64_t> applied_term_;
+  std::atomic<uint64_t> removals_{0};
   std::mutex deletes_mutex_;
 
   metrics::Registry& metrics_;

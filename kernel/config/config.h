@@ -45,7 +45,7 @@ struct ModuleSpec {
 
 // At most one of each singular kind; an empty vector or `use` means that the kind is absent.
 struct Modules {
-  bool from_file = false;  // false: the default set, storage wiredtiger and transport h2; the kernel may fall back
+  bool from_file = false;  // false: the default set
   ModuleSpec storage;
   std::vector<ModuleSpec> transports;
   ModuleSpec lease, quota, compactor, authz, peer;

@@ -103,6 +103,9 @@ Modules DefaultModules() {
   modules.storage = DefaultModule("storage", "wiredtiger");
   modules.transports = {DefaultModule("transport", "h2")};
   modules.lease = DefaultModule("lease", "lease");
+  modules.quota = DefaultModule("quota", "quota");
+  modules.compactor = DefaultModule("compactor", "compactor");
+  modules.services = {DefaultModule("service", "concurrency")};
   return modules;
 }
 
@@ -126,7 +129,12 @@ void ApplyModules(const ConfigNode& node, Draft& draft) {
                                          nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest))));
       continue;
     }
-    if (child.IsNull()) continue;
+    if (child.IsNull()) {
+      // `quota: ~`: none, not even the default. No server goes without an engine, nor without a transport.
+      if (role->one != nullptr && role->key != "storage") modules.*role->one = {};
+      if (role->several != nullptr && role->key != "transports") (modules.*role->several).clear();
+      continue;
+    }
     if (role->one != nullptr) {
       modules.*role->one = ParseModule(child, *role, draft);
       continue;

@@ -29,7 +29,10 @@ void AppendModule(std::string& out, std::string_view indent, const ModuleSpec& s
 }
 
 void AppendList(std::string& out, std::string_view role, const std::vector<ModuleSpec>& specs) {
-  if (specs.empty()) return;
+  if (specs.empty()) {
+    if (role == "services") out += "  services: []\n";  // there is a default
+    return;
+  }
   out += fmt::format("  {}:\n", role);
   for (const ModuleSpec& spec : specs) {
     out += "    - ";
@@ -38,7 +41,11 @@ void AppendList(std::string& out, std::string_view role, const std::vector<Modul
 }
 
 void AppendOne(std::string& out, std::string_view role, const ModuleSpec& spec) {
-  if (spec.use.empty()) return;
+  if (spec.use.empty()) {
+    // Where there is a default, absent has to be said.
+    if (role == "lease" || role == "quota" || role == "compactor") out += fmt::format("  {}: ~\n", role);
+    return;
+  }
   out += fmt::format("  {}: ", role);
   AppendModule(out, "", spec);
 }

@@ -20,8 +20,10 @@ class DataDir {
   std::string engine() const { return path_ + "/member/engine"; }
   std::string streams() const { return path_ + "/member/snap"; }
   std::string index() const { return path_ + "/member/index"; }
-  // See node/disk_watch.h: the mark of a full disk, and a ballast on each disk that there may be.
+  // See node/no_space.h: the marks of a full disk and of a used-up quota.
   std::string full_mark() const { return path_ + "/member/nospace"; }
+  std::string quota_mark() const { return path_ + "/member/nospace-quota"; }
+  // See node/disk_watch.h: a ballast on each disk that there may be.
   std::vector<std::string> ballasts() const {
     std::vector<std::string> paths = {path_ + "/member/ballast"};
     if (wal_lock_ != nullptr) paths.push_back(wal_ + ".ballast");  // beside its lock

@@ -159,11 +159,16 @@ Status Member::OpenNode() {
   membership_ = std::make_unique<cluster::Membership>(log.metadata.clusterid(), self);
   RETURN_IF_ERROR(membership_->Restore(*engine_, tables_));
   ids_ = std::make_unique<cluster::RequestIds>(self, world_.clock.WallNs());
+  if (options_.quota) {
+    quota_ = std::make_unique<apply::Quota>(*options_.quota, options_.quota_self, *engine_, world_.clock,
+                                            options_.quota_bytes);
+  }
   applier_ = std::make_unique<apply::Applier>(
       apply::Applier::Parts{*engine_, tables_, *store_, *watch_, alarms_, *membership_, world_.clock, world_.apply,
                             world_.worker, world_.metrics, world_.fatal,
                             [this](absl::AnyInvocable<void()> done) { persister_->BeforeRemoval(std::move(done)); },
-                            world_.leases},
+                            world_.leases, quota_.get(),
+                            [this](absl::AnyInvocable<void()> done) { RaiseNoSpace(std::move(done)); }},
       applied, options_.apply);
   node_ = std::make_unique<node::Node>(
       node::Node::Parts{std::move(log.wal), std::move(log.raft), std::move(log.bootstrap), *applier_, world_.clock,
@@ -188,9 +193,12 @@ Status Member::OpenNode() {
   persist.log_bytes_behind = log_bytes_behind;
   persister_ = std::make_unique<node::Persister>(*engine_, *applier_, *node_, world_.clock, world_.persist,
                                                  world_.metrics, world_.fatal, persist);
-  disk_watch_ = std::make_unique<node::DiskWatch>(world_.disk, std::vector{data_.path(), data_.wal()},
-                                                  options_.disk_watermark, data_.full_mark(), data_.ballasts(),
-                                                  world_.worker, *node_, *ids_, self, alarms_);
+  no_space_ = std::make_unique<node::NoSpace>(
+      node::NoSpace::Parts{world_.disk, data_.full_mark(), data_.quota_mark(), world_.worker, *node_, *ids_, self,
+                           alarms_, [this] { return quota_ == nullptr || quota_->Recovered(); }});
+  disk_watch_ =
+      std::make_unique<node::DiskWatch>(world_.disk, std::vector{data_.path(), data_.wal()}, options_.disk_watermark,
+                                        data_.ballasts(), world_.worker, *no_space_);
   return Ok();
 }
 
@@ -239,6 +247,7 @@ void Member::AwaitReplay() {
 void Member::Announce() {
   if (announcements_.empty()) {
     persister_->Start();
+    no_space_->Start();
     disk_watch_->Start();
     return Ready(Ok());
   }
@@ -268,6 +277,7 @@ void Member::Ready(const Status& status) {
 void Member::Stop(const std::function<void()>& join) {
   stopped_ = true;
   disk_watch_->Stop();
+  no_space_->Stop();
   persister_->Stop();
   node_->Stop();
   join();

@@ -16,6 +16,7 @@
 #include "kernel/apply/alarms.h"
 #include "kernel/apply/applier.h"
 #include "kernel/apply/proposal.h"
+#include "kernel/apply/quota.h"
 #include "kernel/base/status.h"
 #include "kernel/cluster/ids.h"
 #include "kernel/cluster/membership.h"
@@ -26,6 +27,7 @@
 #include "kernel/mvcc/store.h"
 #include "kernel/mvcc/watch_hub.h"
 #include "kernel/node/disk_watch.h"
+#include "kernel/node/no_space.h"
 #include "kernel/node/node.h"
 #include "kernel/node/persister.h"
 #include "kernel/ports/clock.h"
@@ -76,6 +78,9 @@ class Member {
     uint64_t persist_interval_ns = 5'000'000'000;
     uint64_t persist_log_bytes = 64 << 20;
     uint64_t disk_watermark = 0;  // free bytes below which the disk counts as full; 0: never
+    std::optional<tenon_quota_v1> quota;  // the quota module, if there is one,
+    void* quota_self = nullptr;           // which outlives the member
+    uint64_t quota_bytes = 0;             // 0: no limit
   };
 
   // Locks and reads the data directory; `engine` is not open yet. Errors are sentences for the operator. [main]
@@ -102,6 +107,9 @@ class Member {
                apply::Proposal::Done done);
   // May a request that adds `bytes` go in, as full as the disk is?
   bool Admit(uint64_t bytes) { return disk_watch_->Admit(bytes); }
+  // Null: there is none. Whoever it refuses is answered once RaiseNoSpace calls `done`: the alarm is up.
+  apply::Quota* quota() { return quota_.get(); }
+  void RaiseNoSpace(absl::AnyInvocable<void()> done) { no_space_->RaiseForQuota(std::move(done)); }
   const DataDir& data() const { return data_; }
   storage::Engine& engine() { return *engine_; }
   mvcc::Store& store() { return *store_; }
@@ -139,9 +147,11 @@ class Member {
   apply::Alarms alarms_;
   std::unique_ptr<cluster::Membership> membership_;
   std::unique_ptr<cluster::RequestIds> ids_;
+  std::unique_ptr<apply::Quota> quota_;
   std::unique_ptr<apply::Applier> applier_;
   std::unique_ptr<node::Node> node_;
   std::unique_ptr<node::Persister> persister_;
+  std::unique_ptr<node::NoSpace> no_space_;
   std::unique_ptr<node::DiskWatch> disk_watch_;
 
   absl::AnyInvocable<void(const Status&)> ready_;

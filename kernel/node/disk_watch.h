@@ -1,8 +1,5 @@
-// Raises NOSPACE before the disk is full, while the engine and the log still have room for deletes and compaction;
-// takes the alarm back when there is space again.
-//
-// What it raised is its own to take back, also after a restart: an empty file, the mark, lies in the data directory
-// from before the alarm is proposed until it is gone. An alarm that was there already is somebody else's and stays.
+// Has NOSPACE raised before the disk is full, while the engine and the log still have room for deletes and compaction;
+// and taken back when there is space again.
 //
 // What lies below the watermark pays for deletes and compaction while the alarm is up. Another process may eat it: then
 // the ballast, a file that only takes place, is given back to them. It is made again when there is space again.
@@ -15,10 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "absl/functional/any_invocable.h"
-#include "kernel/apply/alarms.h"
-#include "kernel/cluster/ids.h"
-#include "kernel/node/node.h"
+#include "kernel/node/no_space.h"
 #include "kernel/ports/disk.h"
 #include "kernel/ports/executor.h"
 
@@ -26,11 +20,10 @@ namespace tenon::node {
 
 class DiskWatch {
  public:
-  // watermark: free bytes below which the disk counts as full; 0: never. mark: the path of the mark.
-  // ballasts: those of the ballast files, one for each disk.
-  DiskWatch(Disk& disk, std::vector<std::string> paths, uint64_t watermark, std::string mark,
-            std::vector<std::string> ballasts, Executor& executor, Node& node, cluster::RequestIds& ids, MemberId self,
-            const apply::Alarms& alarms);
+  // watermark: free bytes below which the disk counts as full; 0: never. ballasts: the paths of the ballast files, one
+  // for each disk. The alarm runs on the same executor.
+  DiskWatch(Disk& disk, std::vector<std::string> paths, uint64_t watermark, std::vector<std::string> ballasts,
+            Executor& executor, NoSpace& alarm);
   void Start();                     // [main]
   void Stop() { stopped_ = true; }  // [any]
   // May a request that adds `bytes` go in? Looks at the disk each kLookBytes, so that a burst, or another process that
@@ -47,27 +40,20 @@ class DiskWatch {
   void Measure();
   void TendBallast();
   Status MakeBallast(const std::string& path);
-  void RaiseOrTakeBack();
-  void Propose(bool raise, absl::AnyInvocable<void()> done);
-  Status SetMark(bool raised);
+  void Tell();
 
   Disk& disk_;
   const std::vector<std::string> paths_;  // of the data and of the log
   const uint64_t watermark_;
-  const std::string mark_;
   const std::vector<std::string> ballasts_;
   Executor& executor_;
-  Node& node_;
-  cluster::RequestIds& ids_;
-  const MemberId self_;
-  const apply::Alarms& alarms_;
+  NoSpace& alarm_;
   std::atomic<bool> full_{false}, stopped_{false};
   std::atomic<uint64_t> admitted_{0};    // bytes since the last look
   std::atomic<uint64_t> free_bytes_{0};  // at the last look
   enum class Ballast { kUnknown, kThere, kGone, kImpossible };
   Ballast ballast_ = Ballast::kUnknown;  // [executor]
   std::mutex measure_mutex_;
-  bool raised_ = false;  // by us, or perhaps: so it is ours to take back. As the mark says [executor]
 };
 
 }  // namespace tenon::node

@@ -38,7 +38,9 @@ void Persister::Look() {
   if (stopped_) return;
   const bool interval = engine_.persistent() && clock_.MonoNs() - last_ns_ >= options_.interval_ns;
   const bool bytes = node_.log_bytes_written() - last_log_bytes_ + log_bytes_behind_ >= options_.log_bytes;
-  if (Persists() && (interval || bytes) && applier_.applied() > last_applied_) Persist(false);
+  // What a compaction removed is no entry, but only a persist gives its place back to the engine.
+  const bool changed = applier_.applied() > last_applied_ || applier_.removals() != last_removals_;
+  if (Persists() && (interval || bytes) && changed) Persist(false);
   SaveIndexIfDue();
   executor_.PostAfter(std::min<uint64_t>(options_.interval_ns, 250'000'000), [this] { Look(); });
 }
@@ -63,6 +65,7 @@ void Persister::Persist(bool force) {
   last_ns_ = start;
   last_log_bytes_ = node_.log_bytes_written();
   log_bytes_behind_ = 0;
+  last_removals_ = applier_.removals();
   last_applied_ = applier_.applied();
   if (!engine_.persistent()) {
     SaveStream();

@@ -60,6 +60,7 @@ class Persister {
   // [persist]
   uint64_t last_ns_ = 0, last_log_bytes_ = 0, log_bytes_behind_ = 0;
   Index last_applied_, durable_;
+  uint64_t last_removals_ = 0;
   metrics::Histogram seconds_;
 };
 

@@ -34,7 +34,7 @@ constexpr RequiredFunction kLease[] = {LIFECYCLE(Le),     F(Le, recover), F(Le, 
 using Qu = tenon_quota_v1;
 constexpr RequiredFunction kQuota[] = {LIFECYCLE(Qu), F(Qu, cost), F(Qu, admit), F(Qu, remaining)};
 using Co = tenon_compactor_v1;
-constexpr RequiredFunction kCompactor[] = {LIFECYCLE(Co), F(Co, decide), F(Co, result)};
+constexpr RequiredFunction kCompactor[] = {LIFECYCLE(Co), F(Co, schedule), F(Co, decide), F(Co, result)};
 using Pe = tenon_peer_v1;
 constexpr RequiredFunction kPeer[] = {LIFECYCLE(Pe),          F(Pe, check), F(Pe, listen),   F(Pe, bound_url),
                                       F(Pe, set_peer),        F(Pe, send),  F(Pe, snapshot), F(Pe, call),

@@ -34,15 +34,15 @@ def difference(left_name, left, right_name, right):
 class Pair:
     """The servers of one group of cases. `subject` is Tenon (None while recording), `peer` is etcd or None."""
 
-    def __init__(self, report, folder, subject, peer, record, storage=None):
+    def __init__(self, report, folder, subject, peer, record, storage=None, flags=None, modules=None):
         self.report = report
         self.record = record
         self.made = {}
         self.servers = {}
         if subject:
-            self.servers["tenon"] = Server(subject, folder / "tenon", storage=storage)
+            self.servers["tenon"] = Server(subject, folder / "tenon", flags=flags, storage=storage, modules=modules)
         if peer:
-            self.servers["etcd"] = Server(peer, folder / "etcd")
+            self.servers["etcd"] = Server(peer, folder / "etcd", flags=flags)
         self.clients = {}
         self.member = {}
         self.case = ""
@@ -85,10 +85,18 @@ class Pair:
     # What cases call.
 
     def send(self, method, request, difference=None, metadata=None, timeout=None):
-        """Sends to both and compares; returns the answer of etcd where it runs, else Tenon's (a Reply)."""
+        """Sends to both and compares; returns the answer of etcd where it runs, else Tenon's (a Reply).
+
+        `request` may be a function that makes it of the member's id, which differs.
+        """
         name = f"{self.case}#{self._number}"
         self._number += 1
-        replies = {label: client.call(method, request, timeout, metadata) for label, client in self.clients.items()}
+        make = request if callable(request) else lambda member: request
+        replies = {
+            label: client.call(method, make(self.member[label]), timeout, metadata)
+            for label, client in self.clients.items()
+        }
+        request = make(1)
         normals = {label: normal(reply, self.member[label]) for label, reply in replies.items()}
         self._compare(name, method, request, normals, difference)
         return replies.get("etcd") or replies["tenon"]

@@ -2,13 +2,19 @@
 
 import importlib
 
-GROUPS = ("range", "put_delete", "txn", "compact", "stream", "lease", "maintenance", "cluster", "watch", "wire")
+GROUPS = ("range", "put_delete", "txn", "compact", "stream", "lease", "maintenance", "cluster", "watch", "wire", "quota")
 _cases = {}
 
 
 def case(function):
     _cases.setdefault(function.__module__, []).append(function)
     return function
+
+
+def settings(group):
+    """What the group's servers are started with beside the usual: FLAGS for both, MODULES for Tenon."""
+    module = importlib.import_module(f"cases_{group}")
+    return {"flags": getattr(module, "FLAGS", None), "modules": getattr(module, "MODULES", None)}
 
 
 def cases(group):

@@ -19,7 +19,7 @@ import random_ops
 from harness.report import Report, main
 from harness.server import add_transport_option, find_peer, find_tenon
 from pair import Pair, load_record
-from registry import GROUPS, cases
+from registry import GROUPS, cases, settings
 
 FAST_OPERATIONS = 3000
 LONG_OPERATIONS = 20000
@@ -37,7 +37,7 @@ def run_groups(report, tenon, peer, record, storage=None, only=""):
         began, before = time.monotonic(), report.passed
         with tempfile.TemporaryDirectory(prefix="tenon-golden-") as folder:
             try:
-                with Pair(report, Path(folder), tenon, peer, record, storage) as pair:
+                with Pair(report, Path(folder), tenon, peer, record, storage, **settings(group)) as pair:
                     pair.reported = lambda name: only in name
                     pair.made = made
                     for function in functions:

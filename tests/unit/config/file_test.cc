@@ -214,8 +214,10 @@ TEST(File, ModulesHaveDefaults) {
   ASSERT_EQ(without.transports.size(), 1u);
   EXPECT_EQ(without.transports[0].use, "h2");
   EXPECT_EQ(without.transports[0].kind, "transport");
-  EXPECT_EQ(without.All().size(), 2u);
-  EXPECT_FALSE(without.Has("lease"));
+  EXPECT_EQ(without.All().size(), 6u);
+  EXPECT_TRUE(without.Has("quota"));
+  EXPECT_TRUE(without.Has("compactor"));
+  EXPECT_TRUE(without.Has("lease"));
 
   const Modules some = Get(LoadFile("modules:\n  storage: {use: memory}\n  lease: {use: lease}\n")).modules;
   EXPECT_TRUE(some.from_file);
@@ -233,6 +235,22 @@ TEST(File, AModulesConfigKeepsItsPlaces) {
   ASSERT_NE(issuer, nullptr);
   EXPECT_EQ(issuer->Where(), "t.yaml:5:17");
   EXPECT_EQ(issuer->KeyWhere(), "t.yaml:5:9");
+}
+
+TEST(File, AModuleWrittenAsNullIsAbsent) {
+  const LoadOutcome outcome = LoadFile(
+      "quota-backend-bytes: 1GiB\nauto-compaction-retention: 1\n"
+      "modules: {lease: ~, quota: ~, compactor: null, storage: ~, services: []}\n");
+  const Config c = Get(outcome);
+  EXPECT_FALSE(c.modules.Has("quota"));
+  EXPECT_FALSE(c.modules.Has("compactor"));
+  EXPECT_FALSE(c.modules.Has("service"));
+  EXPECT_FALSE(c.modules.Has("lease"));
+  EXPECT_EQ(c.modules.storage.use, "wiredtiger");
+  EXPECT_THAT(Warnings(outcome), HasSubstr("quota-backend-bytes has no effect: no quota module is configured"));
+  EXPECT_THAT(Warnings(outcome), HasSubstr("auto-compaction-retention has no effect: no compactor module"));
+  const std::string printed = ToYaml(c);
+  EXPECT_EQ(ToYaml(Get(LoadFile(printed))), printed);
 }
 
 TEST(File, AModuleThatIsThereTakesItsOptionSilently) {

@@ -305,8 +305,7 @@ TEST(Flags, WhatIsDeadOrWithoutEffectOnlyWarns) {
       {"--memory-mlock", "memory-mlock is ignored"},
       {"--enable-distributed-tracing", "enable-distributed-tracing is ignored"},
       {"--raft-read-timeout=1s", "raft-read-timeout increased to minimum value: 5s"},
-      {"--quota-backend-bytes=1GiB", "quota-backend-bytes has no effect: no quota module is configured"},
-      {"--auto-compaction-retention=1", "auto-compaction-retention has no effect: no compactor module"},
+      {"--auth-token-ttl=5", "auth-token-ttl has no effect: no "},
       {"--feature-gates=PriorityRequest=true", "feature gate PriorityRequest=true has no effect"},
       {"--bcrypt-cost=100", "use default bcrypt cost instead of the invalid given cost"},
       {"--snapshot-count=0", "set snapshot count to default"},
@@ -431,7 +430,8 @@ TEST(Commands, HelpNamesEveryOptionInItsGroup) {
 TEST(Commands, CheckConfigSaysItAll) {
   const LoadOutcome good = LoadFlags({"--check-config", "--name=x"});
   ASSERT_TRUE(std::holds_alternative<CheckOnly>(good));
-  EXPECT_THAT(Summary(std::get<CheckOnly>(good).config), HasSubstr("storage wiredtiger, transport h2"));
+  EXPECT_THAT(Summary(std::get<CheckOnly>(good).config), HasSubstr("storage wiredtiger, transport h2, lease lease, quota quota, compactor compactor, "
+                        "service concurrency"));
   EXPECT_EQ(ExitCode(LoadFlags({"--check-config", "--metrics=x"})), 1);
   EXPECT_TRUE(std::holds_alternative<Loaded>(LoadFlags({"--check-config=false"})));
 }
@@ -467,7 +467,7 @@ TEST(Commands, ModulesSurvivePrintConfig) {
   EXPECT_EQ(c.modules.storage.module, "mem");
   EXPECT_TRUE(c.modules.Has("quota"));
   EXPECT_TRUE(c.modules.Has("peer"));
-  EXPECT_EQ(c.modules.All().size(), 6u);
+  EXPECT_EQ(c.modules.All().size(), 9u);
 }
 
 }  // namespace

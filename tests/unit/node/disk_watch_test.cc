@@ -21,10 +21,16 @@ class DiskWatchTest : public ::testing::Test {
   }
   // All that a restart of the process changes for the watch: what it remembers.
   void Restart() {
-    if (!lives.empty()) lives.back()->Stop();
-    lives.push_back(std::make_unique<DiskWatch>(m.disk, std::vector<std::string>{"/member"}, 1000, "/member/nospace",
-                                                std::vector<std::string>{kBallast}, m.reader_thread, *m.node, ids,
-                                                MemberFixture::kSelf, m.alarms));
+    if (!lives.empty()) {
+      lives.back()->Stop();
+      alarms.back()->Stop();
+    }
+    alarms.push_back(std::make_unique<NoSpace>(NoSpace::Parts{m.disk, "/member/nospace", "/member/nospace-quota",
+                                                              m.reader_thread, *m.node, ids, MemberFixture::kSelf,
+                                                              m.alarms}));
+    lives.push_back(std::make_unique<DiskWatch>(m.disk, std::vector<std::string>{"/member"}, 1000,
+                                                std::vector<std::string>{kBallast}, m.reader_thread, *alarms.back()));
+    alarms.back()->Start();
     lives.back()->Start();
     m.Run();
   }
@@ -44,6 +50,7 @@ class DiskWatchTest : public ::testing::Test {
 
   MemberFixture m;
   cluster::RequestIds ids{MemberFixture::kSelf, 1};
+  std::vector<std::unique_ptr<NoSpace>> alarms;
   std::vector<std::unique_ptr<DiskWatch>> lives;
 };
 

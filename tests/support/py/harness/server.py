@@ -90,13 +90,13 @@ def free_port():
 class Server:
     """Owns one process and its data directory. `flags` are etcd's flags as a dict without the dashes.
 
-    With `storage`, `config` or `transport` Tenon gets a config file in place of flags, since --config-file makes flags
-    ignored; etcd never gets one.
+    With `storage`, `modules` ({role: its YAML}), `config` or `transport` Tenon gets a config file in place of flags, since
+    --config-file makes flags ignored; etcd never gets one.
     """
 
     transport = None  # Tenon's transport, for a whole run: see --transport of the suites
 
-    def __init__(self, binary, folder, name="m1", flags=None, storage=None, config=None, wrapper=()):
+    def __init__(self, binary, folder, name="m1", flags=None, storage=None, config=None, wrapper=(), modules=None):
         self.binary = str(binary)
         self.is_etcd = "Tenon Version" not in version_of(self.binary)
         self.label = "etcd" if self.is_etcd else "tenon"
@@ -107,6 +107,7 @@ class Server:
         self.name = name
         self.flags = dict(flags or {})
         self.storage = storage
+        self.modules = dict(modules or {})
         self.config = config
         self.wrapper = list(wrapper)
         self.port = free_port()
@@ -136,7 +137,7 @@ class Server:
                 }
             )
         flags.update(self.flags)
-        if not self.is_etcd and (self.storage or self.config or self.transport):
+        if not self.is_etcd and (self.storage or self.modules or self.config or self.transport):
             path = self.folder / "config.yaml"
             path.write_text(self._yaml(flags))
             return [*self.wrapper, self.binary, f"--config-file={path}"]
@@ -144,11 +145,13 @@ class Server:
 
     def _yaml(self, flags):
         text = "".join(f"{key}: {value}\n" for key, value in flags.items())
-        modules = "modules:\n" if self.storage or self.transport else ""
+        chosen = {}
         if self.storage:
-            modules += f"  storage: {{ use: {self.storage} }}\n"
+            chosen["storage"] = f"{{ use: {self.storage} }}"
         if self.transport:
-            modules += f"  transports: [{{ use: {self.transport} }}]\n"
+            chosen["transports"] = f"[{{ use: {self.transport} }}]"
+        chosen.update(self.modules)
+        modules = "modules:\n" + "".join(f"  {role}: {yaml}\n" for role, yaml in chosen.items()) if chosen else ""
         return text + modules + (self.config or "")
 
     def launch(self):

@@ -1,0 +1,122 @@
+#include "kernel/node/no_space.h"
+
+#include "kernel/apply/request.h"
+#include "kernel/base/log.h"
+
+namespace tenon::node {
+
+void NoSpace::Start() {
+  p_.executor.Post([this] {
+    for (const auto& [holder, path] : {std::pair(kDisk, p_.disk_mark), std::pair(kQuota, p_.quota_mark)}) {
+      const Result<bool> marked = p_.disk.Exists(path);
+      if (!marked.ok()) LOG_WARN("cannot see whether this member raised NOSPACE", {"error", marked.status()});
+      if (marked.value_or(false)) holders_ |= holder;
+    }
+    if (holders_ & kQuota) LookAtQuota();
+  });
+}
+
+void NoSpace::TellDisk(bool full) {
+  if (stopped_) return;
+  disk_full_ = full;
+  if (full) {
+    if (!IsUp()) Raise(kDisk, [] {});
+  } else if (holders_ & kDisk) {
+    // Not only while the alarm is seen: one that was proposed may still be on its way, and this goes behind it.
+    TakeBack(kDisk);
+  }
+}
+
+void NoSpace::RaiseForQuota(absl::AnyInvocable<void()> done) {
+  if (IsUp()) {
+    // Somebody else's stays theirs, but the disk shall not take it back before the quota does.
+    if (holders_ == kDisk) p_.executor.Post([this] { HoldWithDisk(); });
+    return done();
+  }
+  p_.executor.Post([this, done = std::move(done)]() mutable {
+    if (stopped_ || IsUp()) return done();
+    waiting_.push_back(std::move(done));
+    if (std::exchange(raising_, true)) return;
+    LOG_WARN("the quota is used up: writes are refused, and the alarm NOSPACE is raised");
+    Raise(kQuota, [this] {
+      raising_ = false;
+      for (auto& waiting : std::exchange(waiting_, {})) waiting();
+      LookAtQuota();
+    });
+  });
+}
+
+void NoSpace::HoldWithDisk() {
+  if (stopped_ || holders_ != kDisk || !IsUp()) return;
+  Mark(kQuota, true);
+  LookAtQuota();
+}
+
+void NoSpace::LookAtQuota() {
+  if (stopped_ || std::exchange(looking_, true)) return;
+  p_.executor.PostAfter(kLookNs, [this] {
+    looking_ = false;
+    if (stopped_ || !(holders_ & kQuota)) return;
+    if (!IsUp()) {
+      // Disarmed by an operator, unless it is being raised just now.
+      if (!raising_) Mark(kQuota, false);
+    } else if (p_.quota_recovered != nullptr && p_.quota_recovered()) {
+      TakeBack(kQuota);
+    }
+    LookAtQuota();
+  });
+}
+
+void NoSpace::Raise(Holder holder, absl::AnyInvocable<void()> done) {
+  // First, so that no crash leaves an alarm that nobody knows to be ours.
+  Mark(holder, true);
+  Propose(true, [done = std::move(done)](bool) mutable { done(); });
+}
+
+void NoSpace::TakeBack(Holder holder) {
+  if (holder == kQuota && disk_full_) Mark(kDisk, true);  // found it up when it needed it
+  if (holders_ != holder) return Mark(holder, false);
+  Propose(false, [this, holder](bool taken) {
+    if (!taken || stopped_ || (holder == kDisk ? disk_full_ : raising_)) return;
+    if (holder == kQuota) LOG_INFO("the quota has room again: took the alarm NOSPACE back");
+    Mark(holder, false);
+  });
+}
+
+// `then` runs on the executor; it is told whether the proposal was applied.
+void NoSpace::Propose(bool raise, absl::AnyInvocable<void(bool)> then) {
+  etcdserverpb::AlarmRequest request;
+  request.set_action(raise ? etcdserverpb::AlarmRequest::ACTIVATE : etcdserverpb::AlarmRequest::DEACTIVATE);
+  request.set_memberid(p_.self);
+  request.set_alarm(etcdserverpb::NOSPACE);
+  apply::Request r{p_.ids.Next(), request};
+  std::string entry = apply::EncodeEntry(r.id, apply::Field::kAlarm, request.SerializeAsString());
+  p_.node.Propose(std::make_shared<const apply::Proposal>(
+      std::move(entry), std::move(r), [this, then = std::move(then)](const Status& status, Bufs) mutable {
+        p_.executor.Post([then = std::move(then), ok = status.ok()]() mutable { then(ok); });
+      }));
+}
+
+void NoSpace::Mark(Holder holder, bool holds) {
+  if (((holders_ & holder) != 0) == holds) return;
+  const Status written = WriteMark(holder == kDisk ? p_.disk_mark : p_.quota_mark, holds);
+  if (!written.ok()) {
+    LOG_WARN("cannot note who holds NOSPACE up: after a restart it may have to be disarmed by hand",
+             {"error", written});
+    if (!holds) return;  // tried again at the next look
+  }
+  holders_ = static_cast<uint8_t>(holds ? holders_ | holder : holders_ & ~holder);
+}
+
+Status NoSpace::WriteMark(const std::string& path, bool exists) {
+  if (exists) {
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> file, p_.disk.OpenFile(path, Disk::Open::kCreateOrTruncate));
+    RETURN_IF_ERROR(file->Sync());
+  } else {
+    ASSIGN_OR_RETURN(const bool there, p_.disk.Exists(path));
+    if (there) RETURN_IF_ERROR(p_.disk.Remove(path));
+  }
+  return p_.disk.SyncDirectory(path.substr(0, path.rfind('/')));
+}
+
+}  // namespace tenon::node
