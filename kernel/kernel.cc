@@ -240,11 +240,10 @@ Status Kernel::Parts::OpenMember() {
   o.disk_watermark = config.tenon_disk_free_watermark_bytes;
   RETURN_IF_ERROR(LoadLease());
   RETURN_IF_ERROR(LoadQuota(o));
-  ASSIGN_OR_RETURN(member,
-                   Member::Open({disk, clock, metrics, *node_thread, *node_thread, *apply_thread, *persist_thread,
-                                 *worker_thread, *watch_thread, *reader_threads[0], hooks.fatal,
-                                 leases ? &*leases : nullptr},
-                                std::make_unique<storage::Engine>(table, storage_instance->self()), o));
+  ASSIGN_OR_RETURN(member, Member::Open({disk, clock, metrics, *node_thread, *node_thread, *apply_thread,
+                                         *persist_thread, *worker_thread, *watch_thread, *reader_threads[0],
+                                         hooks.fatal, leases ? &*leases : nullptr},
+                                        std::make_unique<storage::Engine>(table, storage_instance->self()), o));
   return Ok();
 }
 
@@ -306,13 +305,12 @@ Status Kernel::Parts::StartMember() {
 Status Kernel::Parts::LoadServices() {
   for (size_t i = 0; i < config.modules.services.size(); i++) {
     const ModuleSpec& spec = config.modules.services[i];
-    ASSIGN_OR_RETURN(auto instance, LoadModule(spec, fmt::format("services[{}]", i), ToCfg(spec.config),
-                                               [this](plugin::Host& host) {
-                                                 host.set_context(dispatcher.get());
-                                                 host.Provide(TENON_HOST_CALL, &api::Dispatcher::kCallTable);
-                                               }));
-    if (const Status added =
-            dispatcher->AddService(spec.use, instance->Table<tenon_service_v1>(), instance->self());
+    ASSIGN_OR_RETURN(auto instance,
+                     LoadModule(spec, fmt::format("services[{}]", i), ToCfg(spec.config), [this](plugin::Host& host) {
+                       host.set_context(dispatcher.get());
+                       host.Provide(TENON_HOST_CALL, &api::Dispatcher::kCallTable);
+                     }));
+    if (const Status added = dispatcher->AddService(spec.use, instance->Table<tenon_service_v1>(), instance->self());
         !added.ok()) {
       return Status(added.code(), fmt::format("{}: {}", spec.where, Message(added)));
     }

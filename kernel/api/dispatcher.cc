@@ -238,7 +238,9 @@ struct Dispatcher::ServiceStream {
 
 const tenon_call_out_v1 Dispatcher::ServiceStream::kOut = {
     sizeof(tenon_call_out_v1),
-    [](void* self, const tenon_kv* headers, size_t n) { Of(self).client.fn->headers(Of(self).client.self, headers, n); },
+    [](void* self, const tenon_kv* headers, size_t n) {
+      Of(self).client.fn->headers(Of(self).client.self, headers, n);
+    },
     [](void* self, tenon_bufs message) -> tenon_status {
       ServiceStream& s = Of(self);
       Bufs owned(message);
@@ -256,8 +258,7 @@ const tenon_call_out_v1 Dispatcher::ServiceStream::kOut = {
     },
 };
 
-tenon_status Dispatcher::CallStream(const tenon_call_info& info, tenon_call_out out, tenon_call_in* in,
-                                    Caller caller) {
+tenon_status Dispatcher::CallStream(const tenon_call_info& info, tenon_call_out out, tenon_call_in* in, Caller caller) {
   const bool counted = caller == Caller::kClient;
   // A call that ends before it began: an empty end that only waits for its release.
   class Refused : public ServerCall {
@@ -340,9 +341,8 @@ const tenon_host_dispatch_v1 Dispatcher::kTable = {
 const tenon_host_call_v1 Dispatcher::kCallTable = {
     sizeof(tenon_host_call_v1),
     kTable.method,
-    [](const tenon_host* host, const tenon_identity*, const tenon_call_info* info, tenon_bufs request, tenon_done done) {
-      return Of(host).CallUnary(*info, Bufs(request), done, Caller::kModule);
-    },
+    [](const tenon_host* host, const tenon_identity*, const tenon_call_info* info, tenon_bufs request,
+       tenon_done done) { return Of(host).CallUnary(*info, Bufs(request), done, Caller::kModule); },
     [](const tenon_host* host, uint64_t call) { Of(host).CancelUnary(call); },
     [](const tenon_host* host, const tenon_identity*, const tenon_call_info* info, tenon_call_out out,
        tenon_call_in* in) { return Of(host).CallStream(*info, out, in, Caller::kModule); },

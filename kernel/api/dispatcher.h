@@ -42,8 +42,8 @@ class Dispatcher : public CallObserver {
 
   void AddUnary(std::string name, Unary handler);
   void AddStream(std::string name, uint32_t flags, Stream handler);
-  // All methods of a service module, whose self outlives the calls. FailedPrecondition: somebody has one of the names, or
-  // the module wants what this version has not got; nothing was added.
+  // All methods of a service module, whose self outlives the calls. FailedPrecondition: somebody has one of the names,
+  // or the module wants what this version has not got; nothing was added.
   Status AddService(const std::string& module, const tenon_service_v1& table, void* self);
   // Every method of `service` (full name) that nobody has answers UNIMPLEMENTED with this sentence.
   void AddAbsent(std::string_view service, std::string sentence);

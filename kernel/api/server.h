@@ -81,9 +81,8 @@ struct Server {
     apply::Quota::Answer answer = quota->Admit(method, request);
     if (answer.status.ok()) return true;
     if (answer.full) {
-      raise_no_space([status = std::move(answer.status), respond = std::move(respond)]() mutable {
-        respond.Error(status);
-      });
+      raise_no_space(
+          [status = std::move(answer.status), respond = std::move(respond)]() mutable { respond.Error(status); });
     } else {
       respond.Error(answer.status);
     }

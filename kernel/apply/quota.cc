@@ -83,8 +83,7 @@ tenon_quota_in Quota::Describe() {
   return in;
 }
 
-Quota::Answer Quota::Ask(std::string_view method, const Growth& growth, const PutKeys& ranges,
-                         bool at_apply) {
+Quota::Answer Quota::Ask(std::string_view method, const Growth& growth, const PutKeys& ranges, bool at_apply) {
   tenon_quota_in in = Describe();
   in.at_apply = at_apply;
   in.method = storage::Slice(method);

@@ -196,9 +196,8 @@ Status Member::OpenNode() {
   no_space_ = std::make_unique<node::NoSpace>(
       node::NoSpace::Parts{world_.disk, data_.full_mark(), data_.quota_mark(), world_.worker, *node_, *ids_, self,
                            alarms_, [this] { return quota_ == nullptr || quota_->Recovered(); }});
-  disk_watch_ =
-      std::make_unique<node::DiskWatch>(world_.disk, std::vector{data_.path(), data_.wal()}, options_.disk_watermark,
-                                        data_.ballasts(), world_.worker, *no_space_);
+  disk_watch_ = std::make_unique<node::DiskWatch>(world_.disk, std::vector{data_.path(), data_.wal()},
+                                                  options_.disk_watermark, data_.ballasts(), world_.worker, *no_space_);
   return Ok();
 }
 

@@ -77,7 +77,7 @@ class Member {
     node::Node::Options node;
     uint64_t persist_interval_ns = 5'000'000'000;
     uint64_t persist_log_bytes = 64 << 20;
-    uint64_t disk_watermark = 0;  // free bytes below which the disk counts as full; 0: never
+    uint64_t disk_watermark = 0;          // free bytes below which the disk counts as full; 0: never
     std::optional<tenon_quota_v1> quota;  // the quota module, if there is one,
     void* quota_self = nullptr;           // which outlives the member
     uint64_t quota_bytes = 0;             // 0: no limit

@@ -7,8 +7,8 @@
 
 namespace tenon::node {
 
-DiskWatch::DiskWatch(Disk& disk, std::vector<std::string> paths, uint64_t watermark,
-                     std::vector<std::string> ballasts, Executor& executor, NoSpace& alarm)
+DiskWatch::DiskWatch(Disk& disk, std::vector<std::string> paths, uint64_t watermark, std::vector<std::string> ballasts,
+                     Executor& executor, NoSpace& alarm)
     : disk_(disk),
       paths_(std::move(paths)),
       watermark_(watermark),

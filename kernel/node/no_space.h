@@ -1,9 +1,9 @@
 // The alarm NOSPACE of this member, and who holds it up: a full disk, the quota, or somebody else.
 //
-// What the member raised is its own to take back, also after a restart: an empty file, a mark, stands for each that holds
-// the alarm up, from before it is proposed until it is gone. It goes with the last of them, so a disk that has space again
-// does not take back what the quota raised, nor the other way round. An alarm that was there already is an operator's and
-// stays.
+// What the member raised is its own to take back, also after a restart: an empty file, a mark, stands for each that
+// holds the alarm up, from before it is proposed until it is gone. It goes with the last of them, so a disk that has
+// space again does not take back what the quota raised, nor the other way round. An alarm that was there already is an
+// operator's and stays.
 //
 // The disk is a state: while it is full the alarm is raised again if somebody disarms it. The quota is an event: a
 // write was refused; if an operator disarms the alarm, the next refusal raises it again, as in etcd.
@@ -29,7 +29,7 @@ class NoSpace {
   struct Parts {
     Disk& disk;
     std::string disk_mark, quota_mark;  // paths of the marks
-    Executor& executor;  // may block on the disk
+    Executor& executor;                 // may block on the disk
     Node& node;
     cluster::RequestIds& ids;
     MemberId self;
@@ -62,9 +62,9 @@ class NoSpace {
   std::atomic<bool> stopped_{false};
   std::atomic<uint8_t> holders_{0};  // by whom it was raised, or perhaps; as the marks say. Written on the executor
   // [executor]
-  bool disk_full_ = false;  // as told last
-  bool looking_ = false;    // a look at the quota is posted
-  bool raising_ = false;    // a proposal of the quota's is on its way,
+  bool disk_full_ = false;                           // as told last
+  bool looking_ = false;                             // a look at the quota is posted
+  bool raising_ = false;                             // a proposal of the quota's is on its way,
   std::vector<absl::AnyInvocable<void()>> waiting_;  // and these wait for it
 };
 

@@ -1,10 +1,10 @@
 // etcd's two policies of automatic compaction. Source: etcd server/etcdserver/api/v3compactor/.
 //
 // Periodic: the revision is sampled ten times a period, or each six minutes of a longer one. After one whole period the
-// first compaction goes to the revision that was the newest then; from then on there is one a period, or one an hour, to
-// the oldest of the samples kept. One that failed is tried again at the next sample.
-// Revision: each five minutes all but the last N revisions go.
-// A compaction to the revision of the last one is not asked for, so an idle server is left alone.
+// first compaction goes to the revision that was the newest then; from then on there is one a period, or one an hour,
+// to the oldest of the samples kept. One that failed is tried again at the next sample. Revision: each five minutes all
+// but the last N revisions go. A compaction to the revision of the last one is not asked for, so an idle server is left
+// alone.
 #include "plugins/compactor/compactor.h"
 
 #include <tenon/sdk/sdk.hpp>

@@ -90,13 +90,16 @@ void Client::Post(std::function<void()> fn) {
   };
   if (exec_->post(host(), 0, run, posted) == TENON_OK) return;
   // The queue is full: later, then.
-  exec_->timer(host(), 5'000'000, 0, [](void* ctx, uint64_t) {
-    Posted* p = static_cast<Posted*>(ctx);
-    Client& client = p->client;
-    p->fn();
-    delete p;
-    client.Ended();
-  }, posted);
+  exec_->timer(
+      host(), 5'000'000, 0,
+      [](void* ctx, uint64_t) {
+        Posted* p = static_cast<Posted*>(ctx);
+        Client& client = p->client;
+        p->fn();
+        delete p;
+        client.Ended();
+      },
+      posted);
 }
 
 void Client::Began() {
@@ -190,9 +193,7 @@ void Watch::Start(const etcdserverpb::WatchRequest& request) {
   const tenon_status status = client_.call().call_as(client_.host(), nullptr, &info_, {&kOut, this}, &in_);
   if (status != TENON_OK) {
     in_.fn = nullptr;
-    strand_->Post([watch = shared_from_this(), status] {
-      watch->Finished({status, "etcdserver: cannot watch"});
-    });
+    strand_->Post([watch = shared_from_this(), status] { watch->Finished({status, "etcdserver: cannot watch"}); });
     return;
   }
   in_.fn->message(in_.self, ToBufs(request.SerializeAsString()));

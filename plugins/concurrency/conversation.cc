@@ -68,18 +68,18 @@ void Conversation::AwaitDelete(const std::string& key, int64_t revision, const s
     AwaitDeletes(prefix, before, std::move(deleted_), std::move(not_deleted_));
   };
   // The revision of the range itself: a delete that came with it would have been seen there.
-  watch_ = Watch::Open(client_, strand_, key, "", revision,
-                       {[look_again](const WatchResponse& response) {
-                          if (response.canceled()) return look_again();  // compacted: what was missed shows in a range
-                          for (const mvccpb::Event& event : response.events()) {
-                            if (event.type() == mvccpb::Event::DELETE) return look_again();
-                          }
-                        },
-                        [this, self = shared_from_this()](const Failure& failure) {
-                          watch_.reset();
-                          NotDeleted(failure.ok() ? Failure{TENON_UNKNOWN, "lost watcher waiting for delete"}
-                                                  : failure);
-                        }});
+  watch_ =
+      Watch::Open(client_, strand_, key, "", revision,
+                  {[look_again](const WatchResponse& response) {
+                     if (response.canceled()) return look_again();  // compacted: what was missed shows in a range
+                     for (const mvccpb::Event& event : response.events()) {
+                       if (event.type() == mvccpb::Event::DELETE) return look_again();
+                     }
+                   },
+                   [this, self = shared_from_this()](const Failure& failure) {
+                     watch_.reset();
+                     NotDeleted(failure.ok() ? Failure{TENON_UNKNOWN, "lost watcher waiting for delete"} : failure);
+                   }});
 }
 
 void Conversation::StopWaiting() {

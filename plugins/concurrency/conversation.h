@@ -38,8 +38,8 @@ class Conversation : public std::enable_shared_from_this<Conversation> {
   void Ask(std::string_view method, const google::protobuf::MessageLite& request,
            std::function<void(const Response&)> then, std::function<void(const Failure&)> otherwise) {
     client_.Ask(method, request,
-                [self = shared_from_this(), strand = strand_, then = std::move(then),
-                 otherwise = std::move(otherwise)](const Failure& failure, std::string reply) {
+                [self = shared_from_this(), strand = strand_, then = std::move(then), otherwise = std::move(otherwise)](
+                    const Failure& failure, std::string reply) {
                   strand->Post([self, then, otherwise, failure, reply = std::move(reply)] {
                     if (!failure.ok()) return otherwise(failure);
                     Response response;

@@ -75,8 +75,9 @@ class Campaign : public Conversation {
   }
 
   void Resign(const Failure& why) {
-    Ask<TxnResponse>(kTxn, DeleteIfOurs(key_, revision_), [this, why](const TxnResponse&) { Fail(why); },
-                     [this, why](const Failure&) { Fail(why); });
+    Ask<TxnResponse>(
+        kTxn, DeleteIfOurs(key_, revision_), [this, why](const TxnResponse&) { Fail(why); },
+        [this, why](const Failure&) { Fail(why); });
   }
 
   void OnCancel() override { StopWaiting(); }

@@ -1,7 +1,8 @@
 // v3lock: Lock and Unlock. Source: etcd client/v3/concurrency/mutex.go, server/etcdserver/api/v3lock.
 //
-// Each who wants the lock makes a key under the name, with its lease. The key that was created first holds the lock; the
-// others wait until those before them are gone. The key dies with its lease, so a holder that is gone cannot keep it.
+// Each who wants the lock makes a key under the name, with its lease. The key that was created first holds the lock;
+// the others wait until those before them are gone. The key dies with its lease, so a holder that is gone cannot keep
+// it.
 #include "plugins/concurrency/conversation.h"
 #include "plugins/concurrency/requests.h"
 #include "proto/v3lock.pb.h"
@@ -28,13 +29,13 @@ class Lock : public Conversation {
     key_ = SessionKey(prefix_, lease);
     Ask<TxnResponse>("/etcdserverpb.KV/Txn", TakePart(key_, "", lease, prefix_), [this](const TxnResponse& taken) {
       // It may have been ours before: the session asks again for what it holds.
-      const int64_t ours = taken.succeeded() ? taken.header().revision()
-                                             : taken.responses(0).response_range().kvs(0).create_revision();
+      const int64_t ours =
+          taken.succeeded() ? taken.header().revision() : taken.responses(0).response_range().kvs(0).create_revision();
       if (cancelled() && taken.succeeded()) return GiveUp({TENON_CANCELLED, "context canceled"});
       const auto& owner = taken.responses(1).response_range();
       if (owner.kvs().empty() || owner.kvs(0).create_revision() == ours) return Locked(taken.header());
-      AwaitDeletes(prefix_, ours - 1, [this] { SeeThatItIsThere(); },
-                   [this](const Failure& failure) { GiveUp(failure); });
+      AwaitDeletes(
+          prefix_, ours - 1, [this] { SeeThatItIsThere(); }, [this](const Failure& failure) { GiveUp(failure); });
     });
   }
 
@@ -60,9 +61,9 @@ class Lock : public Conversation {
   void GiveUp(const Failure& why) {
     DeleteRangeRequest request;
     request.set_key(key_);
-    Ask<DeleteRangeResponse>("/etcdserverpb.KV/DeleteRange", request,
-                             [this, why](const DeleteRangeResponse&) { Fail(why); },
-                             [this, why](const Failure&) { Fail(why); });
+    Ask<DeleteRangeResponse>(
+        "/etcdserverpb.KV/DeleteRange", request, [this, why](const DeleteRangeResponse&) { Fail(why); },
+        [this, why](const Failure&) { Fail(why); });
   }
 
   void OnCancel() override { StopWaiting(); }

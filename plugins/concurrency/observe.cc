@@ -17,8 +17,7 @@ const Failure kCancelled = {TENON_CANCELLED, "context canceled"};
 const tenon_call_in_v1 Observe::kIn = {
     sizeof(tenon_call_in_v1),
     [](void* self, tenon_bufs message) -> tenon_status {
-      Of(self).strand_->Post(
-          [o = Of(self).shared_from_this(), bytes = FromBufs(message)] { o->Start(bytes); });
+      Of(self).strand_->Post([o = Of(self).shared_from_this(), bytes = FromBufs(message)] { o->Start(bytes); });
       return TENON_OK;
     },
     [](void* self) {

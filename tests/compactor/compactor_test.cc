@@ -40,23 +40,22 @@ class CompactorTest : public ::testing::Test {
   }
   void Start(const std::map<std::string, std::string>& config) {
     ASSERT_EQ(Create(config), TENON_OK);
-    loop.emplace(AutoCompactor::Parts{
-        compactor::kTable, self, clock, thread, [this] { return leads; },
-        [this] {
-          tenon_compact_in in{};
-          in.size = sizeof in;
-          in.revision = Revision();
-          in.compact_revision = -1;
-          return in;
-        },
-        [this](int64_t revision, absl::AnyInvocable<void(Status)> done) {
-          compactions.push_back(fmt::format("{}s:{}", Elapsed() / kSecond, revision));
-          if (hold) {
-            held.push_back(std::move(done));
-          } else {
-            done(answer);
-          }
-        }});
+    loop.emplace(AutoCompactor::Parts{compactor::kTable, self, clock, thread, [this] { return leads; },
+                                      [this] {
+                                        tenon_compact_in in{};
+                                        in.size = sizeof in;
+                                        in.revision = Revision();
+                                        in.compact_revision = -1;
+                                        return in;
+                                      },
+                                      [this](int64_t revision, absl::AnyInvocable<void(Status)> done) {
+                                        compactions.push_back(fmt::format("{}s:{}", Elapsed() / kSecond, revision));
+                                        if (hold) {
+                                          held.push_back(std::move(done));
+                                        } else {
+                                          done(answer);
+                                        }
+                                      }});
     loop->Start();
     thread.Run();
   }

@@ -64,31 +64,31 @@ const tenon_host_call_v1 FakeServer::kCall = {
       return TENON_OK;
     }};
 
-const tenon_call_in_v1 FakeServer::kIn = {
-    sizeof(tenon_call_in_v1),
-    [](void* self, tenon_bufs message) -> tenon_status {
-      auto& stream = *static_cast<Stream*>(self);
-      WatchRequest request;
-      request.ParseFromString(Flat(message));
-      stream.server->Begin(stream, request.create_request());
-      return TENON_OK;
-    },
-    [](void*) {},
-    [](void*) {},
-    [](void* self) {
-      auto& stream = *static_cast<Stream*>(self);
-      const std::scoped_lock lock(stream.server->mutex_);
-      stream.open = false;
-      if (!std::exchange(stream.finished, true)) {
-        stream.out.fn->finish(stream.out.self, TENON_CANCELLED, nullptr, nullptr, 0);
-      }
-    },
-    [](void* self) {
-      auto& stream = *static_cast<Stream*>(self);
-      FakeServer& server = *stream.server;
-      const std::scoped_lock lock(server.mutex_);
-      server.streams_.remove_if([&](const Stream& s) { return &s == &stream; });
-    }};
+const tenon_call_in_v1 FakeServer::kIn = {sizeof(tenon_call_in_v1),
+                                          [](void* self, tenon_bufs message) -> tenon_status {
+                                            auto& stream = *static_cast<Stream*>(self);
+                                            WatchRequest request;
+                                            request.ParseFromString(Flat(message));
+                                            stream.server->Begin(stream, request.create_request());
+                                            return TENON_OK;
+                                          },
+                                          [](void*) {},
+                                          [](void*) {},
+                                          [](void* self) {
+                                            auto& stream = *static_cast<Stream*>(self);
+                                            const std::scoped_lock lock(stream.server->mutex_);
+                                            stream.open = false;
+                                            if (!std::exchange(stream.finished, true)) {
+                                              stream.out.fn->finish(stream.out.self, TENON_CANCELLED, nullptr, nullptr,
+                                                                    0);
+                                            }
+                                          },
+                                          [](void* self) {
+                                            auto& stream = *static_cast<Stream*>(self);
+                                            FakeServer& server = *stream.server;
+                                            const std::scoped_lock lock(server.mutex_);
+                                            server.streams_.remove_if([&](const Stream& s) { return &s == &stream; });
+                                          }};
 
 const tenon_host_exec_v1 FakeServer::kExec = {
     sizeof(tenon_host_exec_v1),

@@ -2,7 +2,7 @@
 
 import importlib
 
-GROUPS = ("range", "put_delete", "txn", "compact", "stream", "lease", "maintenance", "cluster", "watch", "wire", "quota")
+GROUPS = ("range", "put_delete", "txn", "compact", "stream", "lease", "maintenance", "cluster", "watch", "wire", "quota", "concurrency")
 _cases = {}
 
 

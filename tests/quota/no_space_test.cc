@@ -25,9 +25,9 @@ class NoSpaceTest : public ::testing::Test {
   // All that a restart of the process changes for the alarm: what its owner remembers.
   void Restart() {
     if (!lives.empty()) lives.back()->Stop();
-    lives.push_back(std::make_unique<NoSpace>(NoSpace::Parts{m.disk, kDiskMark, kQuotaMark, m.reader_thread, *m.node,
-                                                             ids, MemberFixture::kSelf, m.alarms,
-                                                             [this] { return recovered; }}));
+    lives.push_back(
+        std::make_unique<NoSpace>(NoSpace::Parts{m.disk, kDiskMark, kQuotaMark, m.reader_thread, *m.node, ids,
+                                                 MemberFixture::kSelf, m.alarms, [this] { return recovered; }}));
     lives.back()->Start();
     m.Run();
   }

@@ -36,11 +36,10 @@ class OverQuotaTest : public ::testing::Test {
     std::string bytes = EncodeEntry(id, field, request.SerializeAsString());
     if (!own) return {Term(1), Index(id), raft::EntryType::kNormal, std::make_shared<raft::Payload>(std::move(bytes))};
     return {Term(1), Index(id), raft::EntryType::kNormal,
-            std::make_shared<const Proposal>(std::move(bytes), Request{id, request},
-                                             [this, id](const Status& status, Bufs) {
-                                               answers.push_back(
-                                                   fmt::format("{}:{}", id, status.ok() ? "OK" : Message(status)));
-                                             })};
+            std::make_shared<const Proposal>(
+                std::move(bytes), Request{id, request}, [this, id](const Status& status, Bufs) {
+                  answers.push_back(fmt::format("{}:{}", id, status.ok() ? "OK" : Message(status)));
+                })};
   }
   void Put(const std::string& key, size_t bytes, bool own = true) {
     PutRequest r;

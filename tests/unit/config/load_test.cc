@@ -430,7 +430,8 @@ TEST(Commands, HelpNamesEveryOptionInItsGroup) {
 TEST(Commands, CheckConfigSaysItAll) {
   const LoadOutcome good = LoadFlags({"--check-config", "--name=x"});
   ASSERT_TRUE(std::holds_alternative<CheckOnly>(good));
-  EXPECT_THAT(Summary(std::get<CheckOnly>(good).config), HasSubstr("storage wiredtiger, transport h2, lease lease, quota quota, compactor compactor, "
+  EXPECT_THAT(Summary(std::get<CheckOnly>(good).config),
+              HasSubstr("storage wiredtiger, transport h2, lease lease, quota quota, compactor compactor, "
                         "service concurrency"));
   EXPECT_EQ(ExitCode(LoadFlags({"--check-config", "--metrics=x"})), 1);
   EXPECT_TRUE(std::holds_alternative<Loaded>(LoadFlags({"--check-config=false"})));

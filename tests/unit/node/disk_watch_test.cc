@@ -25,9 +25,9 @@ class DiskWatchTest : public ::testing::Test {
       lives.back()->Stop();
       alarms.back()->Stop();
     }
-    alarms.push_back(std::make_unique<NoSpace>(NoSpace::Parts{m.disk, "/member/nospace", "/member/nospace-quota",
-                                                              m.reader_thread, *m.node, ids, MemberFixture::kSelf,
-                                                              m.alarms}));
+    alarms.push_back(
+        std::make_unique<NoSpace>(NoSpace::Parts{m.disk, "/member/nospace", "/member/nospace-quota", m.reader_thread,
+                                                 *m.node, ids, MemberFixture::kSelf, m.alarms}));
     lives.push_back(std::make_unique<DiskWatch>(m.disk, std::vector<std::string>{"/member"}, 1000,
                                                 std::vector<std::string>{kBallast}, m.reader_thread, *alarms.back()));
     alarms.back()->Start();

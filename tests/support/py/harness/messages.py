@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[4]
 PROTO = ROOT / "proto"
-FILES = ("kv", "auth", "rpc", "health", "reflection_v1", "reflection_v1alpha")
+FILES = ("kv", "auth", "rpc", "health", "v3lock", "v3election", "reflection_v1", "reflection_v1alpha")
 
 
 def build_folder():
@@ -41,6 +41,8 @@ except ModuleNotFoundError as missing:
              "packages (./dev install-deps)")
 kv = importlib.import_module("kv_pb2")
 health = importlib.import_module("health_pb2")
+lock = importlib.import_module("v3lock_pb2")
+election = importlib.import_module("v3election_pb2")
 reflection = importlib.import_module("reflection_v1_pb2")
 reflection_alpha = importlib.import_module("reflection_v1alpha_pb2")
 
@@ -52,7 +54,7 @@ def message_class(descriptor):
 # "/etcdserverpb.KV/Range" -> its MethodDescriptor.
 METHODS = {
     f"/{service.full_name}/{method.name}": method
-    for module in (rpc, health, reflection, reflection_alpha)
+    for module in (rpc, health, lock, election, reflection, reflection_alpha)
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
@@ -64,6 +66,7 @@ STREAMING = {
     "/etcdserverpb.Lease/LeaseKeepAlive",
     "/etcdserverpb.Maintenance/Snapshot",
     "/grpc.health.v1.Health/Watch",
+    "/v3electionpb.Election/Observe",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 }
@@ -71,6 +74,8 @@ STREAMING = {
 # Short names for the calls that tests make all the time.
 KV = "/etcdserverpb.KV/"
 LEASE = "/etcdserverpb.Lease/"
+LOCK = "/v3lockpb.Lock/"
+ELECTION = "/v3electionpb.Election/"
 MAINTENANCE = "/etcdserverpb.Maintenance/"
 WATCH = "/etcdserverpb.Watch/"
 CLUSTER = "/etcdserverpb.Cluster/"
