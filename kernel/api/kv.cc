@@ -192,13 +192,21 @@ class RangeStream : public ServerCall {
   // The next row.
   Result<Block> Take() {
     if (whole_) return std::move(ready_[sent_]);
-    if (sent_ == loaded_) {
-      const size_t n = std::min(kLoad, total_ - sent_);
-      RETURN_IF_ERROR(view_->Load(found_, sent_, n, request_.keys_only()));
-      loaded_ += n;
-    }
+    if (sent_ == loaded_) RETURN_IF_ERROR(LoadMore());
     mvcc::KeyIndex::Hit& hit = found_.hits[sent_];
     return request_.keys_only() ? apply::WithoutValue(hit) : std::move(hit.record);
+  }
+
+  // Some rows ahead: as many as make up kLoadBytes, if they are like the last ones.
+  Status LoadMore() {
+    const size_t n = std::min(load_, total_ - sent_);
+    RETURN_IF_ERROR(view_->Load(found_, sent_, n, request_.keys_only()));
+    loaded_ += n;
+    size_t bytes = 0;
+    for (size_t i = sent_; i < loaded_; i++) bytes += found_.hits[i].record.size();
+    if (bytes < kLoadBytes / 2) load_ = std::min<size_t>(load_ * 2, mvcc::KeyIndex::kStep);
+    if (bytes > kLoadBytes) load_ = std::max<size_t>(load_ / 2, 1);
+    return Ok();
   }
 
   void Pump() {
@@ -236,12 +244,12 @@ class RangeStream : public ServerCall {
   std::optional<mvcc::ReadView> view_;
   mvcc::RangeHits found_;
   std::vector<Block> ready_;
-  static constexpr size_t kLoad = 64;  // rows that are read ahead
-  bool asked_ = false;                 // a request came [client]
+  static constexpr size_t kLoadBytes = 1 << 20;
+  bool asked_ = false;  // a request came [client]
   bool whole_ = false;
   bool more_ = false;
   int64_t limit_ = 0, count_ = 0;
-  size_t total_ = 0, loaded_ = 0, sent_ = 0, piece_ = 10;
+  size_t total_ = 0, loaded_ = 0, sent_ = 0, piece_ = 10, load_ = 64;
 };
 
 }  // namespace

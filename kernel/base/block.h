@@ -1,4 +1,5 @@
-// Immutable bytes with many owners: one allocation, one counter.
+// Immutable bytes with many owners: one allocation, one counter. Or, of many blocks that are made and dropped together,
+// a part of an allocation.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -22,7 +23,7 @@ class Block {
     return *this;
   }
   ~Block() {
-    if (rep_ != nullptr && rep_->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) std::free(rep_);
+    if (rep_ != nullptr && rep_->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) Free(rep_);
   }
 
   // n bytes for the caller to fill through data() before the first copy is made.
@@ -41,18 +42,23 @@ class Block {
 
   explicit operator bool() const { return rep_ != nullptr; }
   char* data() { return reinterpret_cast<char*>(rep_ + 1); }
-  size_t size() const { return rep_ == nullptr ? 0 : rep_->size; }
+  size_t size() const { return rep_ == nullptr ? 0 : rep_->size & ~kInSlab; }
   std::string_view view() const {
-    return rep_ == nullptr ? std::string_view() : std::string_view(reinterpret_cast<const char*>(rep_ + 1), rep_->size);
+    return rep_ == nullptr ? std::string_view() : std::string_view(reinterpret_cast<const char*>(rep_ + 1), size());
   }
+  // A part of a BlockSlab: who keeps it for long had better make a copy.
+  bool in_slab() const { return rep_ != nullptr && (rep_->size & kInSlab) != 0; }
   static constexpr size_t kOverhead = 8;  // bytes beside the payload
 
  private:
+  friend class BlockSlab;
+  static constexpr uint32_t kInSlab = 1u << 31;  // in Rep::size
   struct Rep {
     std::atomic<uint32_t> refs;
     uint32_t size;
   };
   static_assert(sizeof(Rep) == kOverhead);
+  static void Free(Rep* rep);
   Rep* rep_ = nullptr;
 };
 

@@ -228,6 +228,7 @@ void KeyIndex::Fill(std::vector<Hit>& hits, size_t from, size_t n) {
     if (!hit.newest || !hit.record || hit.entry->record || hit.entry->mod() != hit.revision) continue;
     // A scan larger than the cache would only push everything else out.
     if (cached_bytes_.load(std::memory_order_relaxed) + Cost(hit.record) > cache_budget_) return;
+    if (hit.record.in_slab()) hit.record = Block::Copy(hit.record.view());
     SetRecord(*hit.entry, hit.record);
   }
 }

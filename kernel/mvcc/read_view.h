@@ -4,7 +4,10 @@
 // because rows never change once written: each call opens one for at most kRowsPerSnapshot rows.
 #pragma once
 #include <optional>
+#include <span>
+#include <vector>
 
+#include "kernel/base/slab.h"
 #include "kernel/mvcc/reader.h"
 #include "kernel/mvcc/store.h"
 #include "kernel/mvcc/views.h"
@@ -14,9 +17,11 @@ namespace tenon::mvcc {
 class ReadView : public Reader {
  public:
   static constexpr size_t kRowsPerSnapshot = 10000;
+  static constexpr size_t kScanFrom = 2000;  // hits; a range of so many leaves the engine's cache as it is
 
   explicit ReadView(Store& store);
-  ReadView(ReadView&&) = default;
+  ReadView(ReadView&&) = delete;
+  ~ReadView() override;
 
   int64_t revision() const override { return revision_; }
   int64_t compact_revision() const override { return store_->compact_revision(); }
@@ -32,12 +37,19 @@ class ReadView : public Reader {
   static Views::Handle Newest(Store& store);
 
  private:
+  using Hits = std::vector<KeyIndex::Hit>;
+  // The rows of hits[i], for each i of `part`, which is in the order of revisions.
+  Status Get(storage::Snapshot& snapshot, Hits& hits, std::span<const uint32_t> part);
+  Status Scan(storage::Snapshot& snapshot, Hits& hits, std::span<const uint32_t> part);
+  Status Missing(const KeyIndex::Hit& hit) const;
   Status Check() const;
 
   Store* store_;
   Views::Handle base_;
   int64_t revision_;
   Tally tally_;
+  BlockSlab slab_;                         // of rows that scans read
+  size_t scanned_ = 0;                     // rows
   std::optional<Views::Handle> historic_;  // at the older revision that was asked for last
 };
 

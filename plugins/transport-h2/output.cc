@@ -76,7 +76,7 @@ void Output::Take(Reply* reply, size_t n) {
 }
 
 Output::Wrote Output::WriteTo(int fd) {
-  constexpr size_t kMost = 256;  // segments in one call
+  constexpr size_t kMost = 1024;  // segments in one call
   iovec vec[kMost];
   while (bytes_ > 0) {
     size_t n = 0;

@@ -55,7 +55,7 @@ class Output {
     Reply* owner;
   };
   static constexpr size_t kBlock = 32 * 1024;
-  static constexpr size_t kCopyBelow = 4096;  // a segment of its own costs more than copying so much
+  static constexpr size_t kCopyBelow = 512;  // a segment of its own costs more than copying so much
 
   void Refer(const uint8_t* p, size_t n, Reply* owner);
 

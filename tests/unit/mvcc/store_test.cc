@@ -188,6 +188,39 @@ TEST_F(StoreTest, ReaderKeepsItsRowsUntilItGoes) {
   EXPECT_EQ(s.CompactStep(), Store::Step::kFinished);
 }
 
+// Three ways to load many rows: by names where they lie far apart, by a cursor where they lie together, also between
+// others, and from the cache.
+TEST_F(StoreTest, RangeOfManyRowsFindsEachWhereverItLies) {
+  StoreFixture store({.record_cache_bytes = 64 << 10});
+  constexpr int kKeys = ReadView::kScanFrom + 500;
+  const auto name = [](std::string_view prefix, int i) { return fmt::format("{}/{:05}", prefix, i); };
+  for (int i = 0; i < kKeys; i++) {
+    store.Put(name("together", kKeys - 1 - i), "together");
+    for (int other = 0; other < 2; other++) store.Put(name("others", i), "others");
+    if (i % 8 == 0) store.Put(name("apart", i), "apart");
+  }
+  // Keys that were changed once more at the end, so that one part of 10,000 rows spreads over all.
+  for (int i = 0; i < 8 * kKeys; i++) store.Put("filler", "x");
+  store.Put(name("together", 7), "together, later");
+  for (const std::string& prefix : {std::string("together"), std::string("others"), std::string()}) {
+    for (int again = 0; again < 2; again++) {
+      ReadView view = store.store->View();
+      RangeHits found;
+      ASSERT_TRUE(view.Range(prefix.empty() ? "a" : prefix + "/", prefix.empty() ? "z" : prefix + "0", {}, found).ok());
+      ASSERT_GE(found.count, kKeys);
+      for (const KeyIndex::Hit& hit : found.hits) {
+        KeyValue kv;
+        ASSERT_TRUE(Decode(hit.record.view(), kv));
+        EXPECT_EQ(kv.key, hit.entry->key());
+        EXPECT_EQ(kv.mod_revision, hit.revision.main);
+        EXPECT_EQ(kv.value, kv.key == name("together", 7) ? "together, later"
+                            : kv.key == "filler"          ? "x"
+                                                          : kv.key.substr(0, kv.key.find('/')));
+      }
+    }
+  }
+}
+
 TEST_F(StoreTest, ReaderThatIsTooSlowIsToldCompacted) {
   StoreFixture small({.record_cache_bytes = 0});
   small.Put("a", "1");
