@@ -188,7 +188,7 @@ void Clients::HoldView(size_t client) {
   op->request = RangeRequest();
   const uint64_t hold_ns = random_.Between(1'000'000, 3'000'000'000);
   member_->reader().Post([this, client, op, hold_ns, member = member_] {
-    const auto view = std::make_shared<mvcc::ReadView>(member->store().View());
+    const auto view = std::make_shared<mvcc::ReadView>(member->store());
     const uint64_t opened_ns = scheduler_.MonoNs();
     member->reader().PostAfter(hold_ns, [this, client, op, view, opened_ns] {
       RangeRequest all;

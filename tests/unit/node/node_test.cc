@@ -186,7 +186,7 @@ TEST(NodeMemoryTest, SlowRequestDoesNotKeepTheBytesOfThoseBehindIt) {
   m.Put("before");
   m.Run();
   // A compaction that waits for its rows to go, which somebody still reads.
-  std::optional<mvcc::ReadView> reader(m.s.store->View());
+  std::optional<mvcc::ReadView> reader(std::in_place, *m.s.store);
   for (int i = 0; i < 3; i++) m.Put("before");
   m.Run();
   etcdserverpb::CompactionRequest compaction;
