@@ -550,7 +550,8 @@ void WatchHub::HaveRead(const std::vector<WatcherPtr>& readers, int64_t asked, R
                     [&](const Event& e) { return e.tombstone && e.revision.main == store_.compact_revision(); });
     }
     Distribute(now, read->events, read->through);
-    caught_up = read->through == asked && !meanwhile_lost_;
+    // The store shows a turn before it is handed over: what was lost meanwhile may all have been read.
+    caught_up = read->through == asked && (!meanwhile_lost_ || revision_ <= asked);
     for (const WatcherPtr& watcher : readers) {
       if (caught_up && planted_watch_mutant == WatchMutant::kDuplicate) break;
       if (still(watcher)) watcher->from = std::max(watcher->from, read->through + 1);
