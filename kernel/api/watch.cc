@@ -6,6 +6,7 @@
 #include "kernel/base/check.h"
 #include "kernel/base/coding.h"
 #include "kernel/base/errors.h"
+#include "kernel/mvcc/fragments.h"
 #include "kernel/mvcc/watch_hub.h"
 
 namespace tenon::api {
@@ -145,12 +146,7 @@ class WatchCall : public ServerCall, public mvcc::WatchStream {
     bool go_on = true;
     const size_t head = Head(r, header, true).view().size();
     for (std::string_view rest = r.events.view(); !rest.empty();) {
-      size_t size = mvcc::FirstEncodedEvent(rest);  // one goes always, however large
-      while (size < rest.size()) {
-        const size_t more = mvcc::FirstEncodedEvent(rest.substr(size));
-        if (head + size + more >= limit) break;
-        size += more;
-      }
+      const size_t size = mvcc::EncodedEventsWithin(rest, limit - head - 1);
       const Head part(r, header, size < rest.size());
       go_on = ServerCall::Send(Message(part.view(), Block::Copy(rest.substr(0, size))));
       rest.remove_prefix(size);

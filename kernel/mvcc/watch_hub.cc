@@ -6,8 +6,11 @@
 
 #include "kernel/base/check.h"
 #include "kernel/base/errors.h"
+#include "kernel/mvcc/watch_mutant.h"
 
 namespace tenon::mvcc {
+
+WatchMutant planted_watch_mutant = WatchMutant::kNone;
 
 enum class WatcherState : uint8_t { kSynced, kBehind, kReading, kParked, kGone };
 
@@ -257,7 +260,7 @@ void WatchHub::AnswerProgress(WatchStream& stream) {
   for (const auto& [id, watcher] : stream.watchers_) {
     if (watcher->state == WatcherState::kGone) continue;
     if (watcher->start > revision_) return;  // it begins in the future: nothing to say, as in etcd
-    if (watcher->slow()) {
+    if (watcher->slow() && planted_watch_mutant != WatchMutant::kProgressFirst) {
       stream.wants_progress_ = true;
       return;
     }
@@ -424,7 +427,7 @@ void WatchHub::Flush(WatchStream& stream) {
   }
   if (!stream.writable_) return;
   if (stream.owed_ > 0) stream.Handled(std::exchange(stream.owed_, 0));
-  if (stream.parked_.empty()) return;
+  if (stream.parked_.empty() || planted_watch_mutant == WatchMutant::kParkedForGood) return;
   for (WatcherPtr& watcher : std::exchange(stream.parked_, {})) {
     if (watcher->state == WatcherState::kParked) Lag(std::move(watcher));
   }
@@ -542,11 +545,17 @@ void WatchHub::HaveRead(const std::vector<WatcherPtr>& readers, int64_t asked, R
     for (const WatcherPtr& watcher : readers) {
       if (still(watcher)) now.At(watcher->range->range()).value.watchers.push_back(watcher);
     }
+    if (planted_watch_mutant == WatchMutant::kDeleteLost) {
+      std::erase_if(read->events,
+                    [&](const Event& e) { return e.tombstone && e.revision.main == store_.compact_revision(); });
+    }
     Distribute(now, read->events, read->through);
+    // The store shows a turn before it is handed over: what was lost meanwhile may all have been read.
+    caught_up = read->through == asked && (!meanwhile_lost_ || revision_ <= asked);
     for (const WatcherPtr& watcher : readers) {
+      if (caught_up && planted_watch_mutant == WatchMutant::kDuplicate) break;
       if (still(watcher)) watcher->from = std::max(watcher->from, read->through + 1);
     }
-    caught_up = read->through == asked && !meanwhile_lost_;
     if (caught_up) Distribute(now, meanwhile_, revision_);
   } else if (!absl::IsOutOfRange(read.status())) {  // its view was ended: they try again, or are too late
     return fatal_(read.status());

@@ -4,7 +4,8 @@
     crash.py [--tenon PATH] [--storage wiredtiger,memory] [--kills N] [--long] [--seed N]
 
 Checked after each restart: every acknowledged put, with its revision and value; no half txn; no deleted key is back;
-the revision does not go back; what was compacted stays compacted; HashKV of a revision is what it was.
+the revision does not go back; what was compacted stays compacted; HashKV of a revision is what it was. A watcher goes
+on after each restart with the revision behind the last one that it saw: nothing is lost, and nothing comes twice.
 With --tenon set to etcd the test checks itself. Ends with `crash: N passed, N failed, N skipped`.
 """
 
@@ -25,6 +26,7 @@ from harness.report import Report, main
 from harness.server import Server, add_transport_option, find_tenon
 from harness.wait import until
 from model import Model
+from watcher import Watcher
 
 # Often enough that kills hit the writing of persist points.
 CONFIG = "tenon: { persist-bytes: 1MiB, persist-interval: 300ms }\n"
@@ -125,12 +127,15 @@ def check_history(client, recent, compacted, pick):
 def rehearse(report, title, server, writer, kills, seed, least):
     """`kills` turns of load, kill, restart, check on one data directory."""
     pick = random.Random(seed)
-    model = Model()
+    model, watcher = Model(), Watcher()
     compacted, hashed, load_seconds, starts, hashes_compared = 0, None, 0.0, [], 0
     best = 0.0  # puts a second in the turn that had most: what the machine gives when nothing else wants it
     server.start()
+    watcher.connect(server)
     for turn in range(kills):
         model.begin_turn()
+        watcher.changes.begin_turn()
+        jumps = watcher.changes.jumps
         compacting = turn % 3 != 0
         puts_before = model.puts
         load = Load(writer, server, model, pick, compacting)
@@ -139,6 +144,7 @@ def rehearse(report, title, server, writer, kills, seed, least):
         server.kill()
         died = time.monotonic()
         load.end()
+        watcher.disconnect()
         turn_seconds = died - (load.first_line or died)
         load_seconds += turn_seconds
         if turn_seconds > 0:
@@ -171,8 +177,15 @@ def rehearse(report, title, server, writer, kills, seed, least):
                         wrong.append(f"HashKV({hashed.hash_revision}) was {hashed.hash}, is {again.message.hash}")
             hashed = client.hash_kv().message
             model.revision = max(model.revision, revision)
+            watcher.connect(server)
+            behind = watcher.catch_up(revision)
+            wrong += [behind] if behind else [f"watcher: {text}" for text in watcher.changes.settle(found, model.recent)]
+            if not compacting and watcher.changes.jumps > jumps:
+                wrong.append("a watcher was told of a compaction that nobody asked for")
         report.check(f"{title}, kill {turn + 1}, seed {seed}", not wrong, lambda: "\n".join(wrong[:12]))
 
+    watcher.disconnect()
+    report.check(f"{title}: the watcher saw changes", watcher.changes.told > 10 * kills, watcher.changes.told)
     rate = model.puts / load_seconds if load_seconds else 0
     report.check(f"{title}: hashes were compared", hashes_compared > 0 or kills < 3)
     # A long run must have it on the average; ten short turns may meet a machine that has other work.
@@ -180,7 +193,8 @@ def rehearse(report, title, server, writer, kills, seed, least):
     report.check(f"{title}: enough load", enough >= least, f"{rate:.0f} puts a second, at best {best:.0f}, wanted {least}")
     report.note(
         f"{title}: {kills} kills, {model.acknowledged} requests acknowledged ({model.puts} puts, {rate:.0f} a "
-        f"second, at best {best:.0f}), revision {model.revision}, compacted {compacted}, {hashes_compared} hashes compared, restart "
+        f"second, at best {best:.0f}), revision {model.revision}, compacted {compacted}, {hashes_compared} hashes "
+        f"compared, {watcher.changes.told} changes watched ({watcher.changes.jumps} times too late), restart "
         f"median {sorted(starts)[len(starts) // 2]:.2f} s, longest {max(starts):.2f} s"
     )
     server.stop()

@@ -91,16 +91,27 @@ void Checker::Sent(const OperationPtr& op) {
   op->compacted = compacted_;
   counts_.operations++;
   if (std::holds_alternative<Write>(op->request)) candidates_[op->id] = op;
-  if (std::holds_alternative<CompactionRequest>(op->request)) compactions_[op->id] = op;
+  if (const auto* compaction = std::get_if<CompactionRequest>(&op->request)) {
+    compactions_[op->id] = op;
+    compactions_asked_.insert(compaction->revision());
+  }
 }
 
-void Checker::SeenAt(int64_t revision, int64_t floor) {
+void Checker::Seen(int64_t revision, int64_t floor, std::string_view what) {
   counts_[Check::kRevisions]++;
-  if (revision < floor) Wrong("an answer of revision {}, but {} was known when it was asked for", revision, floor);
-  floor_ = std::max(floor_, revision);
+  if (revision < floor) Wrong("{} of revision {}, but {} was known when it was asked for", what, revision, floor);
+  if (revision <= floor_) return;
+  floor_ = revision;
+  floor_from_ = what;
 }
 
-void Checker::CompareAt(int64_t revision, WhenKnown compare) {
+void Checker::SeenCompacted(int64_t revision) {
+  counts_[Check::kCompacted]++;
+  if (!compactions_asked_.contains(revision)) Wrong("compacted at {}, which nobody asked for", revision);
+  compacted_ = std::max(compacted_, revision);
+}
+
+void Checker::CompareAt(int64_t revision, Comparison compare) {
   waiting_.emplace(revision, std::move(compare));
   Settle();
 }
@@ -125,7 +136,7 @@ void Checker::WriteAnswered(const OperationPtr& op, const Status& status, const 
   counts_.acknowledged++;
   auto [answer, revision] = Parse(write, bytes);
   candidates_.erase(op->id);
-  SeenAt(revision, op->floor + (Changed(answer) ? 1 : 0));
+  Seen(revision, op->floor + (Changed(answer) ? 1 : 0), "an answer");
   if (!Changed(answer)) {
     if (op->discovered_at && IsMarked(write)) {
       Wrong("{} says that it changed nothing and is revision {}", op->ToString(), *op->discovered_at);
@@ -226,7 +237,7 @@ void Checker::ReadAnswered(const OperationPtr& op, const Status& status, const s
     RequireParsed(response, bytes);
     const int64_t now = response.header().revision();
     response.clear_header();
-    SeenAt(now, op->floor);
+    Seen(now, op->floor, "an answer");
     if (asked > 0) {
       counts_[Check::kCompacted]++;
       if (asked < op->compacted) Wrong("a range at {} was answered although {} is compacted", asked, op->compacted);
@@ -306,7 +317,7 @@ void Checker::Discover(Member& member) {
       counts_[Check::kDiscovered]++;
       op->discovered_at = revision;
       Accept(revision, std::move(effect));
-      floor_ = std::max(floor_, revision);
+      Seen(revision, 0, "the store");
       if (IsMarked(write)) {
         owner_[revision] = op->id;
         candidates_.erase(it);  // it cannot be applied twice
@@ -322,13 +333,8 @@ void Checker::Discover(Member& member) {
 
 void Checker::CheckCompactRevision(Member& member) {
   const int64_t there = std::max<int64_t>(member.store().compact_revision(), 0);
-  counts_[Check::kCompacted]++;
   if (there < compacted_) Wrong("the compact revision is {}, it was {}", there, compacted_);
-  const bool known = there == compacted_ || std::any_of(compactions_.begin(), compactions_.end(), [&](const auto& c) {
-                       return std::get<CompactionRequest>(c.second->request).revision() == there;
-                     });
-  if (!known) Wrong("the compact revision is {}, which nobody asked for", there);
-  compacted_ = there;
+  if (there > 0) SeenCompacted(there);
   if (compacted_ > 1) {
     const int64_t below = 1 + static_cast<int64_t>(random_.Below(static_cast<uint64_t>(compacted_ - 1)));
     const Result<State> refused = Read(member, below);
@@ -380,7 +386,8 @@ uint32_t Checker::CheckHash(Member& member, int64_t revision) {
 void Checker::CheckStart(Member& member, int life) {
   counts_[Check::kRevisions]++;
   if (member.store().revision() < floor_) {
-    Wrong("after a start the revision is {}, {} was known before", member.store().revision(), floor_);
+    Wrong("after a start the revision is {}, {} was known before, from {}", member.store().revision(), floor_,
+          floor_from_);
   }
   if (!answered_.empty()) Discover(member);
   // What was known before must be as it was: the newest revisions, those that a crash could have hurt, above all.
@@ -393,6 +400,9 @@ void Checker::CheckStart(Member& member, int life) {
 }
 
 void Checker::CheckNow(Member& member) {
+  if (member.store().revision() < floor_) {
+    Wrong("the revision is {}, {} was known before, from {}", member.store().revision(), floor_, floor_from_);
+  }
   Discover(member);
   CheckCompactRevision(member);
   CheckRowSum(member);

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <variant>
@@ -56,6 +57,17 @@ class Checker {
   // Through a view of `revision` that was kept for a while; may_end: it is old enough to be ended.
   void ViewAnswered(int64_t revision, bool may_end, const Result<State>& state);
 
+  // A client saw, from `what`, that this revision exists; it knew of `floor` when it asked.
+  void Seen(int64_t revision, int64_t floor, std::string_view what);
+  // The same of a compaction; there may be newer ones.
+  void SeenCompacted(int64_t revision);
+  // Runs `judge` when the history is known up to there, in the order of revisions.
+  void WhenKnown(int64_t revision, std::function<void()> judge) {
+    CompareAt(revision, [judge = std::move(judge)](const State&) { judge(); });
+  }
+  // May history at `revision` be gone?
+  bool CompactionPossibleAbove(int64_t revision);
+
   // After the log was replayed; what was sent to earlier lives and is not there now will never be.
   void CheckStart(Member& member, int life);
   void CheckNow(Member& member);
@@ -63,9 +75,8 @@ class Checker {
   uint32_t CheckHash(Member& member, int64_t revision);
 
  private:
-  using WhenKnown = std::function<void(const State&)>;
-  void SeenAt(int64_t revision, int64_t floor);
-  void CompareAt(int64_t revision, WhenKnown compare);
+  using Comparison = std::function<void(const State&)>;
+  void CompareAt(int64_t revision, Comparison compare);
   void Settle();
   void Discover(Member& member);
   void Accept(int64_t revision, Effect effect);
@@ -74,18 +85,19 @@ class Checker {
   void CheckRowSum(Member& member);
   void CheckState(Member& member, int64_t revision, Check check);
   Result<State> Read(Member& member, int64_t revision);
-  bool CompactionPossibleAbove(int64_t revision);
 
   Counts& counts_;
   Random random_;
   History history_;
   int64_t known_ = 1, floor_ = 1;
+  std::string_view floor_from_ = "the start";                      // who told of it
   std::map<int64_t, std::pair<OperationPtr, Response>> answered_;  // changes that wait for the history before them
-  std::multimap<int64_t, WhenKnown> waiting_;
+  std::multimap<int64_t, Comparison> waiting_;
   std::map<uint64_t, OperationPtr> candidates_;   // writes whose fate is open
   std::map<int64_t, uint64_t> owner_;             // revision -> whose work it is, where that is certain
   int64_t compacted_ = 0;                         // at least
   std::map<uint64_t, OperationPtr> compactions_;  // whose fate is open
+  std::set<int64_t> compactions_asked_;           // all there ever were
 };
 
 }  // namespace tenon::sim

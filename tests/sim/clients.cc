@@ -82,7 +82,8 @@ void Clients::Answer(size_t client, const OperationPtr& op, const Status& status
       current_[client] = nullptr;
       Again(client);
     }
-    arrive();
+    if (!deaf_) return arrive();
+    counts_.unknown++;
   });
 }
 

@@ -19,7 +19,9 @@ class Clients {
   void Serve(Member& member, int life);  // ready for requests
   void Disconnect();                     // gone: what was not answered never will be
   void Quiet() { quiet_ = true; }        // no new requests
+  void Deafen() { deaf_ = true; }        // no answer arrives
   bool idle() const;
+  std::string RandomKey(Random& random) const { return KeyOf(random.Below(keys_)); }
 
  private:
   void Turn(size_t client);
@@ -62,7 +64,7 @@ class Clients {
   Member* member_ = nullptr;
   int life_ = 0;
   uint64_t next_id_ = 0;
-  bool quiet_ = false;
+  bool quiet_ = false, deaf_ = false;
 };
 
 }  // namespace tenon::sim

@@ -47,7 +47,8 @@ class SimDisk::SimFile : public File {
   Status Sync() override {
     // The log's segments; with the engine's and the mark's nothing is acknowledged.
     const bool is_log = EndsWith(path(), ".wal");
-    if (disk_.mutant_ == Mutant::kAckBeforeSync && is_log) return disk_.Before("no sync", path(), 0, 1'000);
+    const bool lies = disk_.mutant_ == Mutant::kAckBeforeSync || disk_.mutant_ == Mutant::kEventBeforeSync;
+    if (lies && is_log) return disk_.Before("no sync", path(), 0, 1'000);
     RETURN_IF_ERROR(disk_.Before("fdatasync", path(), 0, 90'000));
     if (Strikes(disk_.sync_error_in_)) {
       disk_.counts_[Fault::kSyncError]++;

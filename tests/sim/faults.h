@@ -40,30 +40,34 @@ enum class Check : int {
   kDamageSeen,   // a damaged log is not taken for a good one
   kRowSum,       // the stored sum over the rows is that of the rows which are there
   kAlarmGone,    // NOSPACE that the disk raised goes when there is space again, whatever restarts came between
+  // Of watches; the nine that etcd promises, unique being a part of ordered.
+  kWatchOrdered,    // nothing that was told, or promised to be over, comes again; what comes is newer
+  kWatchAtomic,     // a revision of several changes came in one response
+  kWatchReliable,   // what came is what happened: nothing in between is left out
+  kWatchResumed,    // from the revision that was asked for, on a new stream too
+  kWatchBookmarks,  // a promised progress was true
+  kWatchFiltered,   // a change that was not asked for did not come
+  kWatchFormer,     // the former value is right; it is missing only after a compaction
+  kWatchCreates,    // a put's create revision and version are right
+  kWatchFuture,     // nothing came from before a start in the future
+  kWatchCompacted,  // canceled for a compaction, which was made, and only if something is gone
+  kWatchSurvived,   // kResumed, after the member was killed
+  kWatchComplete,   // in the end everything was told, and a request for progress was answered
+  kWatchFragments,  // the fragments of a response are the whole of it
   // Starts, to see that each way was gone.
   kFromIndex,           // with an index snapshot
   kFromIndexInRemoval,  // the same, in the middle of a compaction's removal
   kFromStream,          // with a stream
 };
-inline constexpr int kChecks = 18;
-inline constexpr std::string_view kCheckNames[kChecks] = {"answers",
-                                                          "survival",
-                                                          "discovered",
-                                                          "reads-now",
-                                                          "reads-old",
-                                                          "held-views",
-                                                          "revisions",
-                                                          "compacted",
-                                                          "not-applied",
-                                                          "hash",
-                                                          "other-engine",
-                                                          "sync-fatal",
-                                                          "damage-seen",
-                                                          "row-sum",
-                                                          "alarm-gone",
-                                                          "from-index",
-                                                          "from-index-in-removal",
-                                                          "from-stream"};
+inline constexpr int kChecks = 31;
+inline constexpr std::string_view kCheckNames[kChecks] = {
+    "answers",        "survival",       "discovered",      "reads-now",     "reads-old",
+    "held-views",     "revisions",      "compacted",       "not-applied",   "hash",
+    "other-engine",   "sync-fatal",     "damage-seen",     "row-sum",       "alarm-gone",
+    "watch-ordered",  "watch-atomic",   "watch-reliable",  "watch-resumed", "watch-bookmarks",
+    "watch-filtered", "watch-former",   "watch-creates",   "watch-future",  "watch-compacted",
+    "watch-survived", "watch-complete", "watch-fragments", "from-index",    "from-index-in-removal",
+    "from-stream"};
 
 struct Counts {
   std::array<uint64_t, kFaults> faults{};
@@ -81,7 +85,7 @@ struct Counts {
 };
 
 // Bugs that the simulator must find: twins that misbehave at a seam with the effect that the bug would have, and for
-// the index snapshot a condition planted in the code itself.
+// the index snapshot and the watch hub conditions planted in the code itself.
 enum class Mutant {
   kNone,
   kAckBeforeSync,       // the disk's Sync of the log returns at once and does nothing
@@ -90,6 +94,13 @@ enum class Mutant {
   kTombstoneDropped,    // compaction removes a tombstone at its boundary but not the put that it hides
   kStaleIndex,          // mvcc/index_snapshot takes a file from before a compaction
   kDamageAccepted,      // the log ends for the reader where a record is damaged
+  kEventBeforeSync,     // as kAckBeforeSync, where no answer reaches anybody: only watchers know
+  kFragmentDropped,     // the last fragment of a response does not arrive
+  // mvcc/watch_hub
+  kProgressFirst,  // progress is promised while events are on their way
+  kDeleteLost,     // of the compact revision's deletes
+  kDuplicate,      // what comes while a reading of history is under way is told again
+  kParkedForGood,  // a watcher that had to wait for its stream is never read on
 };
 
 }  // namespace tenon::sim

@@ -1,6 +1,7 @@
 #include "tests/sim/member.h"
 
 #include "kernel/base/check.h"
+#include "kernel/base/errors.h"
 
 namespace tenon::sim {
 
@@ -49,6 +50,7 @@ void Member::Start(absl::AnyInvocable<void()> ready) {
 
 void Member::Stop() {
   scheduler_.set_main_waits(true);
+  member_->watch().CloseAll(errors::Stopped());  // as kernel/kernel.cc: a watch never ends by itself
   member_->Stop([this] {
     threads_.reader.Drain();
     threads_.apply.Drain();

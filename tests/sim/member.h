@@ -59,6 +59,7 @@ class Member {
   }
   node::Node& node() { return member_->node(); }
   apply::Applier& applier() { return member_->applier(); }
+  mvcc::WatchHub& watch() { return member_->watch(); }
   mvcc::Store& store() { return member_->store(); }
   const mvcc::IndexSnapshot& index_snapshot() const { return member_->index_snapshot(); }
   const apply::Alarms& alarms() { return member_->alarms(); }

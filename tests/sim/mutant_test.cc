@@ -3,18 +3,19 @@
 
 #include <cstdio>
 #include <string>
+#include <string_view>
 
 #include "tests/sim/world.h"
 
 namespace tenon::sim {
 namespace {
 
-// Runs seeds until one finds the bug, and prints how many it took.
-void ExpectFound(const char* name, Mutant mutant) {
+// Runs seeds until one finds the bug, in the words of the checker whose work that is, and prints how many it took.
+void ExpectFound(const char* name, Mutant mutant, std::string_view words = "") {
   constexpr uint64_t kMostSeeds = 60;
   for (uint64_t seed = 1; seed <= kMostSeeds; seed++) {
     const Outcome outcome = RunSeed(seed, mutant);
-    if (outcome.violation.empty()) continue;
+    if (outcome.violation.empty() || outcome.violation.find(words) == std::string::npos) continue;
     std::printf("%s: found by seed %llu: %s\n", name, static_cast<unsigned long long>(seed),
                 outcome.violation.substr(0, 160).c_str());
     // It is the mutant that was found: without it the seed is clean.
@@ -32,6 +33,22 @@ TEST(MutantTest, ALostCompactionMarkIsFound) { ExpectFound("compaction mark lost
 TEST(MutantTest, ATombstoneThatGoesBeforeItsPutIsFound) { ExpectFound("tombstone dropped", Mutant::kTombstoneDropped); }
 TEST(MutantTest, AStaleIndexIsFound) { ExpectFound("stale index", Mutant::kStaleIndex); }
 TEST(MutantTest, ADamagedRecordTakenForTheEndIsFound) { ExpectFound("damage accepted", Mutant::kDamageAccepted); }
+TEST(MutantTest, AnEventBeforeTheSyncIsFound) {
+  ExpectFound("event before sync", Mutant::kEventBeforeSync, "was known before, from an event");
+}
+TEST(MutantTest, ProgressBeforeItsEventsIsFound) {
+  ExpectFound("progress first", Mutant::kProgressFirst, "progress of");
+}
+TEST(MutantTest, ALostDeleteOfTheCompactRevisionIsFound) {
+  ExpectFound("delete lost", Mutant::kDeleteLost, "is missing");
+}
+TEST(MutantTest, ADroppedFragmentIsFound) { ExpectFound("fragment dropped", Mutant::kFragmentDropped, "is missing"); }
+TEST(MutantTest, AnEventThatIsToldTwiceAfterAReadingIsFound) {
+  ExpectFound("duplicate", Mutant::kDuplicate, "after it was told of all");
+}
+TEST(MutantTest, AWatcherThatIsParkedForGoodIsFound) {
+  ExpectFound("parked for good", Mutant::kParkedForGood, "the watchers to be told of everything");
+}
 
 }  // namespace
 }  // namespace tenon::sim

@@ -5,6 +5,7 @@
 
 #include "kernel/base/check.h"
 #include "kernel/base/log.h"
+#include "kernel/mvcc/watch_mutant.h"
 
 namespace tenon::sim {
 namespace {
@@ -15,6 +16,16 @@ constexpr uint64_t kOperations = 500, kFaultsPerSeed = 8, kKindsPerSeed = 4;
 
 void ThrowCheck(const char* file, int line, const std::string& message) {
   throw Violation(fmt::format("CHECK failed at {}:{}: {}", file, line, message));
+}
+
+mvcc::WatchMutant HubMutant(Mutant mutant) {
+  switch (mutant) {
+    case Mutant::kProgressFirst: return mvcc::WatchMutant::kProgressFirst;
+    case Mutant::kDeleteLost: return mvcc::WatchMutant::kDeleteLost;
+    case Mutant::kDuplicate: return mvcc::WatchMutant::kDuplicate;
+    case Mutant::kParkedForGood: return mvcc::WatchMutant::kParkedForGood;
+    default: return mvcc::WatchMutant::kNone;
+  }
 }
 
 MemberOptions RandomOptions(Random random, Mutant mutant) {
@@ -36,6 +47,12 @@ MemberOptions RandomOptions(Random random, Mutant mutant) {
   if (random.Chance(80)) o.index_snapshot.min_changes = random.Between(1, 60);
   o.index_snapshot.compaction_interval_ns = random.Chance(60) ? 0 : random.Between(100, 5000) * kMillisecond;
   if (random.Chance(30)) o.apply.compaction_pause_ns = random.Between(1, 300) * kMillisecond;
+  o.watch.progress_interval_ns = random.Between(200, 5000) * kMillisecond;
+  if (random.Chance(60)) o.watch.stream_bytes = random.Between(100, 5000);
+  if (random.Chance(60)) o.watch.response_bytes = random.Between(100, 4000);
+  if (random.Chance(40)) o.watch.backlog_bytes = random.Between(500, 20'000);
+  if (random.Chance(60)) o.watch.window_bytes = random.Between(300, 5000);
+  if (random.Chance(60)) o.watch.window_rows = static_cast<int64_t>(random.Between(3, 100));
   return o;
 }
 
@@ -52,6 +69,7 @@ std::vector<Fault> RandomFaults(Random random) {
 Outcome RunSeed(uint64_t seed, Mutant mutant, bool verbose) {
   SetLogLevel(verbose ? LogLevel::kInfo : LogLevel::kFatal);
   const CheckHandler former = SetCheckHandler(ThrowCheck);
+  mvcc::planted_watch_mutant = HubMutant(mutant);
   Outcome outcome;
   outcome.seed = seed;
   {
@@ -66,6 +84,7 @@ Outcome RunSeed(uint64_t seed, Mutant mutant, bool verbose) {
     outcome.trace_hash = world.trace().hash();
   }
   SetCheckHandler(former);
+  mvcc::planted_watch_mutant = mvcc::WatchMutant::kNone;
   return outcome;
 }
 
@@ -80,10 +99,13 @@ World::World(uint64_t seed, Mutant mutant)
       options_(RandomOptions(random_.Fork(), mutant)),
       enabled_(RandomFaults(random_.Fork())),
       checker_(counts_, random_.Next()),
-      clients_(scheduler_, queue_, disk_, checker_, counts_, trace_, random_.Next(), options_.view_max_age_ns) {}
+      clients_(scheduler_, queue_, disk_, checker_, counts_, trace_, random_.Next(), options_.view_max_age_ns),
+      watchers_(queue_, checker_, counts_, trace_, mutant, random_.Next(),
+                [this](Random& random) { return clients_.RandomKey(random); }) {}
 
 World::~World() {
   clients_.Disconnect();
+  watchers_.Disconnect();
   member_.reset();
   threads_.Clear();
   queue_.Clear();
@@ -91,8 +113,10 @@ World::~World() {
 
 void World::Run() {
   const uint64_t begin = scheduler_.MonoNs();
+  if (mutant_ == Mutant::kEventBeforeSync) clients_.Deafen();
   StartMember();
   clients_.Start();
+  watchers_.Start();
   NextFault();
   NextAudit();
   Steps([&] { return scheduler_.MonoNs() - begin >= kLength && Enough(); }, "the seed's faults");
@@ -100,15 +124,18 @@ void World::Run() {
   // Nothing goes wrong any more: what is open must come to an end.
   EndFaults();
   clients_.Quiet();
+  watchers_.Quiet();
   WaitUntilReady();
   Steps([&] { return clients_.idle(); }, "the last answers");
   const bool watched = options_.disk_watermark > 0;
   if (watched) Steps([&] { return !member_->alarms().Has(etcdserverpb::NOSPACE); }, "the alarm NOSPACE to go");
   counts_[Check::kAlarmGone] += watched;
   checker_.CheckNow(*member_);
+  WaitForWatchers();
   StopOrderly();
   StartMember();
   WaitUntilReady();
+  WaitForWatchers();
   if (engine() == EngineKind::kVolatile) CheckOtherEngine();
   counts_.simulated_ms = (scheduler_.MonoNs() - begin) / kMillisecond;
   counts_.steps = scheduler_.steps();
@@ -128,6 +155,11 @@ void World::Steps(const std::function<bool()>& until, std::string_view what) {
 void World::WaitUntilReady() {
   const auto well = [&] { return member_ != nullptr && ready_ && !fatal_ && !kill_in_ && !stop_requested_; };
   Steps(well, "the member to become ready");
+}
+
+void World::WaitForWatchers() {
+  Steps([&] { return watchers_.Complete(); }, "the watchers to be told of everything");
+  watchers_.CountComplete();
 }
 
 // ---- lives ----
@@ -155,6 +187,7 @@ void World::StartMember() {
         checker_.CheckStart(*member_, life_);
         ready_ = true;
         clients_.Serve(*member_, life_);
+        watchers_.Serve(*member_);
       });
     });
     return;
@@ -183,6 +216,7 @@ void World::CountStart() {
 
 void World::End() {
   clients_.Disconnect();
+  watchers_.Disconnect();
   member_.reset();
   threads_.Clear();
   engine_disk_.Crash();
@@ -338,7 +372,8 @@ void World::EndFaults() {
 void World::NextAudit() {
   queue_.PostAfter(random_.Between(500, 3000) * kMillisecond, [this] {
     if (calm_) return;
-    if (member_ != nullptr && ready_ && !fatal_ && !disk_.power_is_off()) checker_.CheckNow(*member_);
+    const bool look = mutant_ != Mutant::kEventBeforeSync;  // or a look would know what only watchers are to know
+    if (look && member_ != nullptr && ready_ && !fatal_ && !disk_.power_is_off()) checker_.CheckNow(*member_);
     NextAudit();
   });
 }

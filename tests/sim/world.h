@@ -12,6 +12,7 @@
 #include "tests/sim/faults.h"
 #include "tests/sim/member.h"
 #include "tests/sim/scheduler.h"
+#include "tests/sim/watchers.h"
 
 namespace tenon::sim {
 
@@ -47,6 +48,7 @@ class World {
   void CountStart();
   void Steps(const std::function<bool()>& until, std::string_view what);
   void WaitUntilReady();
+  void WaitForWatchers();
 
   // ---- faults ----
   void NextFault();
@@ -71,6 +73,7 @@ class World {
   std::vector<Fault> enabled_;
   Checker checker_;
   Clients clients_;
+  Watchers watchers_;
 
   std::unique_ptr<Member> member_;
   int life_ = 0;
