@@ -20,6 +20,8 @@ namespace tenon::testing {
 class MemberFixture {
  public:
   static constexpr MemberId kSelf = 0x8e9e05c52164694d;
+  // etcd's 64 MB would be most of what a test, or an input of a fuzzer, takes.
+  static constexpr wal::Options kLog{.segment_bytes = 1 << 20};
 
   explicit MemberFixture(node::Node::Options options = {}, mvcc::Store::Options store = {}) : s(store) {
     EXPECT_TRUE(disk.MakeDirectory("/member").ok());
@@ -48,7 +50,7 @@ class MemberFixture {
     raft::Config raft;
     raft.id = kSelf;
     node = std::make_unique<node::Node>(
-        node::Node::Parts{wal::Wal::Create(disk, "/member/wal", "metadata", {}).value(), std::move(raft),
+        node::Node::Parts{wal::Wal::Create(disk, "/member/wal", "metadata", kLog).value(), std::move(raft),
                           std::make_pair(std::vector<raft::Entry>{std::move(founding)}, std::move(conf)), *applier,
                           s.clock, node_thread, wal_thread, metrics, Fatal()},
         options);
