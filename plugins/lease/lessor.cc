@@ -91,7 +91,7 @@ Lessor::Lessor(const sdk::Host& host, const sdk::Config& config)
   granted_ = counter("etcd_debugging_lease_granted_total", "The total number of granted leases.");
   revoked_ = counter("etcd_debugging_lease_revoked_total", "The total number of revoked leases.");
   renewed_ = counter("etcd_debugging_lease_renewed_total", "The number of renewed leases seen by the leader.");
-  expired_ = counter("etcd_server_lease_expired_total", "The total number of expired leases.");
+  expired_ = counter("etcd_debugging_server_lease_expired_total", "The total number of expired leases.");
   double buckets[24];
   for (size_t i = 0; i < std::size(buckets); i++) buckets[i] = static_cast<double>(uint64_t{1} << i);
   ttls_ = metrics_->define(host_.raw(), TENON_HISTOGRAM, "etcd_debugging_lease_ttl_total",

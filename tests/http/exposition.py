@@ -18,7 +18,6 @@ ABSENT = {
     r"etcd_disk_backend_snapshot_duration_seconds": "Maintenance.Snapshot comes later",
     r"etcd_debugging_mvcc_index_compaction_pause_.*": "index and rows are compacted in the same slices",
     r"etcd_debugging_server_watch_.*": "durations of etcd's send loop, which Tenon has not",
-    r"etcd_debugging_lease_.*|etcd_debugging_server_lease_.*": "the lease module comes later",
     r"etcd_debugging_auth_revision": "the auth module comes later",
     r"etcd_network_(known_peers|peer_.*|active_peers|disconnected_peers_.*)": "one member",
     r"etcd_server_(heartbeat_send_failures_total|learner_promote_.*|snapshot_apply_in_progress_total)": "one member",
