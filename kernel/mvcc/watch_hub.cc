@@ -552,9 +552,9 @@ void WatchHub::HaveRead(const std::vector<WatcherPtr>& readers, int64_t asked, R
     Distribute(now, read->events, read->through);
     // The store shows a turn before it is handed over: what was lost meanwhile may all have been read.
     caught_up = read->through == asked && (!meanwhile_lost_ || revision_ <= asked);
+    const int64_t next = read->through + (planted_watch_mutant == WatchMutant::kDuplicate ? 0 : 1);
     for (const WatcherPtr& watcher : readers) {
-      if (caught_up && planted_watch_mutant == WatchMutant::kDuplicate) break;
-      if (still(watcher)) watcher->from = std::max(watcher->from, read->through + 1);
+      if (still(watcher)) watcher->from = std::max(watcher->from, next);
     }
     if (caught_up) Distribute(now, meanwhile_, revision_);
   } else if (!absl::IsOutOfRange(read.status())) {  // its view was ended: they try again, or are too late

@@ -7,7 +7,7 @@ enum class WatchMutant {
   kNone,
   kProgressFirst,  // progress is promised while a watcher is behind
   kDeleteLost,     // history has no deletes of the compact revision
-  kDuplicate,      // what was read and came meanwhile is told twice
+  kDuplicate,      // a reading begins with the last revision of the one before
   kParkedForGood,  // a parked watcher is never read on
 };
 // Of all hubs. Nobody but the simulator sets it, before a member opens.

