@@ -184,11 +184,23 @@ bool SimDisk::Damage(const std::string& wal_dir, Random& random) {
   }
   if (places.empty()) return false;
   const Place& place = places[random.Below(places.size())];
-  damage_ = DamageDone{path, bytes, place.record, false};
+  const uint64_t at = place.data + random.Below(place.size);
   std::string damaged = bytes;
-  damaged[place.data + random.Below(place.size)] ^= static_cast<char>(1 << random.Below(8));
+  damaged[at] ^= static_cast<char>(1 << random.Below(8));
+  damage_ = DamageDone{path, bytes, place.record, at, damaged[at], false};
   platter_.SetContents(path, std::move(damaged));
   return true;
+}
+
+void SimDisk::HealDamage() {
+  if (damage_ && platter_.Exists(damage_->path).value_or(false)) {
+    std::string bytes = platter_.Contents(damage_->path);
+    if (damage_->at < bytes.size() && bytes[damage_->at] == damage_->damaged) {
+      bytes[damage_->at] = damage_->before[damage_->at];
+      platter_.SetContents(damage_->path, std::move(bytes));
+    }
+  }
+  damage_.reset();
 }
 
 void SimDisk::DamageCopy(const std::string& path, Random& random) {

@@ -63,7 +63,8 @@ class SimDisk : public Disk {
   // The same anywhere in a file; it stays.
   void DamageCopy(const std::string& path, Random& random);
   void Repair();
-  void ForgetDamage() { damage_.reset(); }  // it stays
+  // Makes good the flipped bit alone, if it is still there, and forgets it. What was written since stays.
+  void HealDamage();
   bool damaged() const { return damage_.has_value(); }
 
  private:
@@ -75,6 +76,8 @@ class SimDisk : public Disk {
   struct DamageDone {
     std::string path, before;
     uint64_t record;  // where the damaged record begins
+    uint64_t at;      // the byte
+    char damaged;     // what it became
     bool wiped;       // by the mutant's reader
   };
 

@@ -178,7 +178,9 @@ void World::StartMember() {
       });
   trace_.Add(static_cast<uint64_t>(opened.status().code()));
   if (opened.ok()) {
-    disk_.ForgetDamage();  // in a part of the log that nobody needs any more
+    // It is in a part of the log that this start does not need. A later one may: power loss takes the engine back to
+    // what it had made durable, behind what a killed process left it. So it must not lie there unknown.
+    disk_.HealDamage();
     member_ = *std::move(opened);
     CountStart();
     member_->Start([this, life = life_] {
