@@ -92,7 +92,7 @@ void WatchHub::TakeTurns() {
 }
 
 void WatchHub::AllFallBehind(int64_t revision) {
-  for (const auto& stream : streams_) {
+  for (const auto& [number, stream] : streams_) {
     for (const auto& [id, watcher] : stream->watchers_) {
       if (watcher->state != WatcherState::kSynced || watcher->from > revision) continue;
       Leave(*watcher);
@@ -123,7 +123,8 @@ void WatchHub::Open(std::shared_ptr<WatchStream> stream) {
       active_ = true;
       revision_ = handed_;
     }
-    streams_.insert(stream);
+    stream->number_ = ++opened_;
+    streams_.emplace(stream->number_, stream);
     counts_.streams++;
   });
 }
@@ -167,7 +168,7 @@ void WatchHub::Close(std::shared_ptr<WatchStream> stream, Status status) {
 void WatchHub::CloseAll(Status status) {
   executor_.Post([this, status = std::move(status)] {
     closing_ = status;
-    while (!streams_.empty()) DoClose(*streams_.begin(), status);
+    while (!streams_.empty()) DoClose(streams_.begin()->second, status);
   });
 }
 
@@ -230,7 +231,7 @@ void WatchHub::DoClose(const std::shared_ptr<WatchStream>& held, const Status& s
   stream->parked_.clear();
   for (const WatchResponse& response : stream->queue_) counts_.pending -= response.event_count;
   stream->queue_.clear();
-  streams_.erase(stream);
+  streams_.erase(stream->number_);
   counts_.streams--;
   if (streams_.empty()) {
     std::lock_guard lock(mutex_);
@@ -271,8 +272,7 @@ void WatchHub::AnswerProgress(WatchStream& stream) {
 
 void WatchHub::StartTicking(WatchStream& stream) {
   if (std::exchange(stream.ticking_, true)) return;
-  const auto it = std::find_if(streams_.begin(), streams_.end(), [&](const auto& s) { return s.get() == &stream; });
-  CHECK(it != streams_.end());
+  const std::shared_ptr<WatchStream>& held = streams_.at(stream.number_);
   // Up to a tenth more, a different one for each stream: not all clients are told at once.
   const uint64_t interval = options_.progress_interval_ns + options_.progress_interval_ns / 10 * (tickers_++ % 16) / 16;
   struct Again {
@@ -287,7 +287,7 @@ void WatchHub::StartTicking(WatchStream& stream) {
       hub.executor_.PostAfter(interval, *this);
     }
   };
-  executor_.PostAfter(interval, Again{*this, *it, interval});
+  executor_.PostAfter(interval, Again{*this, held, interval});
 }
 
 void WatchHub::Tick(WatchStream& stream) {

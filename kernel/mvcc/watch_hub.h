@@ -24,8 +24,7 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
+#include "absl/container/btree_map.h"
 #include "kernel/base/block.h"
 #include "kernel/base/status.h"
 #include "kernel/mvcc/event.h"
@@ -75,7 +74,9 @@ class WatchStream {
  private:
   friend class WatchHub;
   struct Watcher;
-  absl::flat_hash_map<int64_t, std::shared_ptr<Watcher>> watchers_;
+  // In order: what happens to several of them happens the same way each time, which the simulator relies on.
+  absl::btree_map<int64_t, std::shared_ptr<Watcher>> watchers_;
+  uint64_t number_ = 0;             // among the hub's streams
   std::list<WatchResponse> queue_;  // not taken yet; an empty list takes no memory, and most are empty
   size_t queued_bytes_ = 0;         // of events
   size_t owed_ = 0;                 // requests that were handled, to be told when the queue is empty
@@ -188,8 +189,9 @@ class WatchHub {
   bool overflow_ = false;     // under mutex_: it was too much and is gone; history has it
 
   // ---- on the executor ----
-  int64_t revision_ = 0;  // all changes up to it have been sent on
-  absl::flat_hash_set<std::shared_ptr<WatchStream>> streams_;
+  int64_t revision_ = 0;                                             // all changes up to it have been sent on
+  absl::btree_map<uint64_t, std::shared_ptr<WatchStream>> streams_;  // by number
+  uint64_t opened_ = 0;                                              // streams so far
   Ranges ranges_;
   std::deque<WatcherPtr> behind_;
   std::vector<WatcherPtr> parting_;  // were synced until this distribution

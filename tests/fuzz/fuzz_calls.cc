@@ -72,6 +72,7 @@ struct World {
   World() {
     host.set_context(&dispatcher);
     RegisterKv(dispatcher, server);
+    RegisterWatch(dispatcher, server, m.watch);
     RegisterMaintenance(dispatcher, server);
     RegisterCluster(dispatcher, server);
     RegisterHealth(dispatcher, server);

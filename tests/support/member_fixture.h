@@ -58,7 +58,8 @@ class MemberFixture {
 
   // Until nobody has anything to do any more.
   void Run() {
-    while (node_thread.RunOne() || wal_thread.RunOne() || apply_thread.RunOne() || reader_thread.RunOne()) {
+    while (node_thread.RunOne() || wal_thread.RunOne() || apply_thread.RunOne() || reader_thread.RunOne() ||
+           watch_thread.RunOne()) {
     }
   }
   void Lead() {
