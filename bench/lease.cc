@@ -18,7 +18,7 @@ constexpr const char* kHelp = R"(Grants leases, keeps them alive, or lets many e
 
 grant:      leases of an hour, --clients calls at a time
 keepalive:  --streams calls of LeaseKeepAlive, each with its part of --total renewals, sent as fast as they are taken
-expire:     --total leases with one key each, granted so that they end in the same second; how late is the last key gone?
+expire:     --total leases with one key each that end in the same second; how late is the last key gone?
 
 A call that fails ends the run with exit code 1. Server CPU is that of all the requests counted.)";
 

@@ -109,7 +109,7 @@ Result<std::pair<std::unique_ptr<Wal>, Recovered>> Wal::Open(Disk& disk, std::st
 Status Wal::ContinueAt(std::string_view bytes, uint64_t end) {
   const Status removed = disk_.Remove(TemporaryPath());
   if (!removed.ok() && removed.code() != StatusCode::kNotFound) return removed;
-  // A process that was killed before it synced the directory has left the newest segment's name to the system alone: what
+  // A process that was killed before it synced the directory has left the newest segment's name to the page cache: what
   // is written into it would be gone with the name when the power goes.
   RETURN_IF_ERROR(disk_.SyncDirectory(dir_));
 

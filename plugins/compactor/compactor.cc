@@ -106,6 +106,6 @@ const tenon_compactor_v1 kTable = {
 
 const char kConfigSchema[] = R"({"type":"object","additionalProperties":false,"properties":{
   "mode":{"type":"string","enum":["periodic","revision"],"description":"default: --auto-compaction-mode"},
-  "retention":{"type":["string","integer"],"description":"a duration, hours or revisions; default: --auto-compaction-retention"}}})";
+  "retention":{"type":["string","integer"],"description":"a duration, hours or revisions"}}})";
 
 }  // namespace tenon::compactor

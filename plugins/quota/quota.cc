@@ -52,6 +52,6 @@ const tenon_quota_v1 kTable = {
 
 const char kConfigSchema[] = R"({"type":"object","additionalProperties":false,"properties":{
   "clear":{"type":"string","enum":["auto","manual"],"default":"auto",
-           "description":"who takes NOSPACE back: the server below 95 % of the quota, or the operator, as with etcd"}}})";
+           "description":"who takes NOSPACE back: the server below 95 % of the quota, or the operator"}}})";
 
 }  // namespace tenon::quota

@@ -70,7 +70,7 @@ std::string Engine::ConnectionConfig(bool create) const {
   // No log: the raft log is ours. No idle sweep: closing a changed table would write a checkpoint of that file alone.
   std::string config = "log=(enabled=false),statistics=(fast),config_base=false,use_environment=false";
   config += ",file_manager=(close_idle_time=0),session_max=" + std::to_string(reader_limit_ + 32);
-  // What is clean leaves beyond a fifth of the cache: the kernel caches rows, the system files. The rest is for a batch.
+  // What is clean leaves beyond a fifth of the cache: rows and files are cached elsewhere. The rest is for a batch.
   config += ",cache_size=" + std::to_string(cache_bytes_) + ",eviction_target=20";
   config += ",eviction=(threads_min=1,threads_max=" + std::to_string(eviction_threads_) + ")";
   if (create) config += ",create";
