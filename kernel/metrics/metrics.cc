@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <cmath>
 #include <iterator>
 #include <limits>
@@ -63,6 +64,15 @@ void AppendNumber(double value, std::string& out) {
   } else {
     fmt::format_to(std::back_inserter(out), "{}", value);
   }
+}
+
+// A bucket's bound as Go's client writes it, since labels are compared as texts: with an exponent from
+// a million on.
+void AppendBound(double bound, std::string& out) {
+  if (std::isinf(bound) || std::abs(bound) < 1e6) return AppendNumber(bound, out);
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, bound, std::chars_format::scientific);
+  out.append(text, end.ptr);
 }
 
 // name{labels} without the value.
@@ -124,7 +134,7 @@ void HistogramCells::Append(std::string_view name, const std::string& labels, st
     line("_bucket{");
     out += labels;
     out += labels.empty() ? "le=\"" : ",le=\"";
-    AppendNumber(i < bounds.size() ? bounds[i] : std::numeric_limits<double>::infinity(), out);
+    AppendBound(i < bounds.size() ? bounds[i] : std::numeric_limits<double>::infinity(), out);
     fmt::format_to(std::back_inserter(out), "\"}} {}\n", count);
   }
   line("_sum");
