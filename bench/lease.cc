@@ -148,8 +148,10 @@ class Run {
     if (value != nullptr) *value = progress.value;
     return progress.error.empty() ? Ok() : absl::UnavailableError(path + ": " + progress.error);
   }
-  Status Grant(size_t total, const std::function<uint64_t(size_t)>& ttl) {
-    return Unary("/etcdserverpb.Lease/LeaseGrant", total, [&](size_t i) { return GrantRequest(i + 1, ttl(i)); });
+  // The leases 1, 2, ...; or, with 0 as id, any that the server chooses.
+  Status Grant(size_t total, const std::function<uint64_t(size_t)>& ttl, bool chosen = false) {
+    return Unary("/etcdserverpb.Lease/LeaseGrant", total,
+                 [&](size_t i) { return GrantRequest(chosen ? 0 : i + 1, ttl(i)); });
   }
 
   Status KeepAlive() {
@@ -176,7 +178,8 @@ class Run {
 
   Status Grants() {
     RETURN_IF_ERROR(Begin());
-    RETURN_IF_ERROR(Grant(a_.total, [](size_t) { return 3600; }));
+    RETURN_IF_ERROR(Grant(
+        a_.total, [](size_t) { return 3600; }, true));
     return End();
   }
 
