@@ -4,8 +4,9 @@ import json
 import os
 import re
 import subprocess
-import time
 import threading
+
+from harness.wait import until
 
 
 class Etcdctl:
@@ -210,9 +211,7 @@ def _leases(report, ctl, release):
 
     lease = says("a short lease", r"lease ([0-9a-f]{16}) granted with TTL\(2s\)\n", "lease", "grant", "1")
     ctl("put", "lease/b", "1", f"--lease={lease}")
-    end = time.monotonic() + 60
-    while ctl("get", "lease/b")[1] and time.monotonic() < end:
-        time.sleep(0.2)
+    until(lambda: not ctl("get", "lease/b")[1], 60, "the key of the short lease to go")
     says("a key goes when its lease ends", "", "get", "lease/b")
 
 

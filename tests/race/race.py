@@ -49,7 +49,7 @@ def race(report, tenon, arguments, folder):
         kills = 0
         ends = time.monotonic() + arguments.seconds
         while time.monotonic() < ends - UP_SECONDS[1]:
-            time.sleep(pick.uniform(*UP_SECONDS))
+            time.sleep(pick.uniform(*UP_SECONDS))  # not a wait: when to kill is the fault's own randomness
             server.kill()
             time.sleep(pick.uniform(*DOWN_SECONDS))
             server.start()
