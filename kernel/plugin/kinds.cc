@@ -36,9 +36,9 @@ constexpr RequiredFunction kQuota[] = {LIFECYCLE(Qu), F(Qu, cost), F(Qu, admit),
 using Co = tenon_compactor_v1;
 constexpr RequiredFunction kCompactor[] = {LIFECYCLE(Co), F(Co, schedule), F(Co, decide), F(Co, result)};
 using Pe = tenon_peer_v1;
-constexpr RequiredFunction kPeer[] = {LIFECYCLE(Pe),          F(Pe, check), F(Pe, listen),   F(Pe, bound_url),
-                                      F(Pe, set_peer),        F(Pe, send),  F(Pe, snapshot), F(Pe, call),
-                                      F(Pe, active_since_ns), F(Pe, drain)};
+constexpr RequiredFunction kPeer[] = {LIFECYCLE(Pe),    F(Pe, check),           F(Pe, listen),
+                                      F(Pe, bound_url), F(Pe, set_peer),        F(Pe, send),
+                                      F(Pe, call),      F(Pe, active_since_ns), F(Pe, drain)};
 using Se = tenon_service_v1;
 constexpr RequiredFunction kService[] = {LIFECYCLE(Se), F(Se, methods), F(Se, unary)};
 using Ob = tenon_observer_v1;
