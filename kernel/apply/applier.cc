@@ -7,7 +7,6 @@
 #include "kernel/base/errors.h"
 #include "kernel/base/log.h"
 #include "kernel/base/units.h"
-#include "proto/raft.pb.h"
 
 namespace tenon::apply {
 namespace {
@@ -49,7 +48,14 @@ Result<AppliedState> ReadAppliedState(storage::Engine& engine, const storage::Ta
   ASSIGN_OR_RETURN(storage::Snapshot snapshot, engine.OpenSnapshot());
   ASSIGN_OR_RETURN(const uint64_t index, ReadNumber(snapshot, tables.meta, storage::meta::kConsistentIndex));
   ASSIGN_OR_RETURN(const uint64_t term, ReadNumber(snapshot, tables.meta, storage::meta::kTerm));
-  return AppliedState{Index(index), Term(term)};
+  AppliedState state{Index(index), Term(term), {}};
+  const Result<std::string_view> conf = snapshot.Get(tables.meta, storage::meta::kConfState);
+  if (conf.ok()) {
+    ASSIGN_OR_RETURN(state.conf, cluster::ConfStateFromJson(*conf));
+  } else if (!absl::IsNotFound(conf.status())) {
+    return conf.status();
+  }
+  return state;
 }
 
 Applier::Applier(Parts p, AppliedState state, Options options)
@@ -70,6 +76,7 @@ Applier::Applier(Parts p, AppliedState state, Options options)
       options_(options),
       last_(state.index),
       last_term_(state.term),
+      conf_(std::move(state.conf)),
       applied_(state.index.value),
       applied_term_(state.term.value),
       metrics_(p.metrics),
@@ -155,11 +162,8 @@ void Applier::Turn() {
 }
 
 void Applier::Complete(Answer answer) {
-  const auto& proposal = static_cast<const Proposal&>(*answer.payload);
-  if (!answer.over_quota) return proposal.Complete(std::move(answer.status), std::move(answer.bytes));
-  raise_no_space_([payload = std::move(answer.payload)] {
-    static_cast<const Proposal&>(*payload).Complete(errors::NoSpace(), {});
-  });
+  if (!answer.over_quota) return answer.proposal->Complete(std::move(answer.status), std::move(answer.bytes));
+  raise_no_space_([proposal = std::move(answer.proposal)] { proposal->Complete(errors::NoSpace(), {}); });
 }
 
 bool Applier::CommitTurn() {
@@ -191,14 +195,12 @@ void Applier::Fatal(Status status) {
 // ---- one entry ----
 
 void Applier::Apply(const raft::Entry& entry) {
-  if (entry.type != raft::EntryType::kNormal) return ApplyConfChange(entry);
+  if (entry.type != raft::EntryType::kNormal) return ApplyMemberChange(entry);
   if (entry.bytes().empty()) return;  // a new leader's
   const uint64_t start = clock_.MonoNs();
-  const auto* proposal = dynamic_cast<const Proposal*>(entry.payload.get());
-  current_payload_ = entry.payload;
-
+  const auto* own = dynamic_cast<const Proposal*>(entry.payload.get());
   Request decoded;
-  if (proposal == nullptr) {
+  if (own == nullptr) {
     Result<Request> request = DecodeEntry(entry.bytes());
     if (!request.ok()) {
       return Fatal(
@@ -206,7 +208,9 @@ void Applier::Apply(const raft::Entry& entry) {
     }
     decoded = *std::move(request);
   }
-  const Request& request = proposal != nullptr ? proposal->request() : decoded;
+  const Request& request = own != nullptr ? own->request() : decoded;
+  current_proposal_ = ProposalOf(entry, request.id);
+  const Proposal* proposal = current_proposal_.get();
   const Operation* operation = &request.operation;
   // As in etcd it is applied all the same, or members would differ; but who asked is told, and the alarm is raised.
   // While the log is replayed all of it counts, and nobody is refused.
@@ -214,10 +218,10 @@ void Applier::Apply(const raft::Entry& entry) {
   Result<Bufs> answer = Carry(request, entry, proposal);
   if (!answer.ok() && !IsClientError(answer.status())) return Fatal(answer.status());
   const bool succeeded = answer.ok();
-  const bool held = answer.ok() && !physical_.empty() && physical_.back().second == entry.payload;
+  const bool held = answer.ok() && !physical_.empty() && physical_.back().second == current_proposal_;
   if (proposal != nullptr && !held) {
     const bool over_quota = !fits && answer.ok();
-    answers_.push_back({entry.payload, answer.status(), answer.ok() ? *std::move(answer) : Bufs(), over_quota});
+    answers_.push_back({current_proposal_, answer.status(), answer.ok() ? *std::move(answer) : Bufs(), over_quota});
   }
 
   // Somebody else's entry does not fit here: this member's alarm is due all the same.
@@ -255,18 +259,38 @@ void Applier::ObserveApply(const Operation& operation, bool success, uint64_t to
   seconds->Observe(static_cast<double>(took_ns / 1000) * 1e-6);
 }
 
-void Applier::ApplyConfChange(const raft::Entry& entry) {
-  raftpb::ConfChange change;
-  if (entry.type != raft::EntryType::kConfChange ||
-      !change.ParseFromArray(entry.bytes().data(), static_cast<int>(entry.bytes().size()))) {
-    return Fatal(absl::DataLossError(fmt::format("apply: entry {} is not a membership change", entry.index.value)));
+// Who waits here for the entry. What this member appended carries its caller; what was forwarded comes back as bytes.
+std::shared_ptr<const Proposal> Applier::ProposalOf(const raft::Entry& entry, uint64_t request_id) {
+  if (auto own = std::dynamic_pointer_cast<const Proposal>(entry.payload)) return own;
+  return forwarded_.Take(request_id);
+}
+
+void Applier::ApplyMemberChange(const raft::Entry& entry) {
+  Result<cluster::MemberChange> decoded =
+      entry.type == raft::EntryType::kConfChange
+          ? cluster::DecodeMemberChange(entry.bytes())
+          : Result<cluster::MemberChange>(absl::UnimplementedError("joint changes are not proposed by this version"));
+  if (!decoded.ok()) {
+    return Fatal(absl::DataLossError(fmt::format("apply: entry {}: {}", entry.index.value, Message(decoded.status()))));
   }
-  Result<cluster::Member> member = cluster::FromJson(change.context());
-  if (change.type() != raftpb::ConfChangeAddNode || !member.ok()) {
-    return Fatal(absl::UnimplementedError(fmt::format(
-        "apply: entry {} changes the members; this version runs clusters of one member", entry.index.value)));
+  cluster::MemberChange change = *std::move(decoded);
+  Status status = membership_.Validate(change);
+  if (status.ok()) {
+    Result<raft::ConfState> conf = raft::Apply(conf_, change.ForRaft());
+    if (conf.ok()) {
+      conf_ = *std::move(conf);
+    } else {
+      status = conf.status();
+    }
   }
-  membership_.Add(*std::move(member), batch_);
+  if (status.ok()) {
+    membership_.Apply(change, batch_);
+    batch_.Put(tables_.meta, storage::meta::kConfState, cluster::ToJson(conf_));
+  } else {
+    change.member.id = 0;  // for raft: the entry is there and changes nothing
+  }
+  if (on_member_change_) on_member_change_(entry.index, change);
+  if (auto proposal = ProposalOf(entry, change.request_id)) answers_.push_back({std::move(proposal), status, Bufs()});
 }
 
 Status Applier::Refused(const Operation& operation) const {
@@ -375,7 +399,7 @@ Result<Bufs> Applier::Compact(const CompactionRequest& request, const Proposal* 
   removal_due_ = before_removal_ != nullptr;
   if (!std::exchange(compacting_, true)) executor_.Post([this] { CompactSlice(); });
   if (request.physical() && proposal != nullptr) {
-    physical_.emplace_back(request.revision(), current_payload_);
+    physical_.emplace_back(request.revision(), current_proposal_);
     return Bufs();
   }
   return EncodeHeaderOnly({membership_.cluster_id(), membership_.self(), store_.WriterRevision(), last_term_.value});
@@ -444,9 +468,7 @@ void Applier::CompactSlice() {
   compaction_started_ns_ = 0;
   compaction_last_.Set(static_cast<double>(clock_.WallNs() / 1'000'000'000));
   LOG_INFO("finished scheduled compaction", {"compact-revision", store_.finished_compact()});
-  for (auto& [revision, payload] : physical_) {
-    static_cast<const Proposal&>(*payload).Complete(Ok(), EncodeHeaderOnly(header()));
-  }
+  for (auto& [revision, proposal] : physical_) proposal->Complete(Ok(), EncodeHeaderOnly(header()));
   physical_.clear();
 }
 

@@ -17,6 +17,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "kernel/apply/alarms.h"
+#include "kernel/apply/forwarded.h"
 #include "kernel/apply/leases.h"
 #include "kernel/apply/proposal.h"
 #include "kernel/apply/quota.h"
@@ -39,6 +40,7 @@ namespace tenon::apply {
 struct AppliedState {
   Index index;
   Term term;
+  raft::ConfState conf;  // as of `index`; empty before the first founding entry
 };
 Result<AppliedState> ReadAppliedState(storage::Engine& engine, const storage::Tables& tables);
 
@@ -74,6 +76,9 @@ class Applier {
   // Committed entries in order; those at or before the stored applied index are passed over. may_run: a few are
   // carried out inside the call, in the apply thread's place, if that sleeps. [any]
   void Enqueue(std::vector<raft::Entry> entries, bool may_run = false);
+  // Called on the apply thread when a change of members is carried out, before `applied` reaches its index. One that does
+  // not fit is told with node 0. Set before the first entry.
+  void OnMemberChange(std::function<void(Index, const cluster::MemberChange&)> fn) { on_member_change_ = std::move(fn); }
   // Called on the apply thread after each turn. Set before the first entry.
   void OnApplied(std::function<void(Index)> fn) { on_applied_ = std::move(fn); }
   // Called on the apply thread when a turn takes what waits: there is no backlog then. Set before the first entry.
@@ -101,11 +106,14 @@ class Applier {
   // The engine must not get deletes while this is held (TENON_ST_HOLD_DELETES). [persist]
   std::mutex& deletes_mutex() { return deletes_mutex_; }
 
+  // Who waits for an entry that another member appends. [any]
+  Forwarded& forwarded() { return forwarded_; }
+
   ResponseHeader header() const;  // of this moment [any]
 
  private:
   struct Answer {
-    std::shared_ptr<const raft::Payload> payload;
+    std::shared_ptr<const Proposal> proposal;
     Status status;
     Bufs bytes;
     bool over_quota = false;
@@ -113,7 +121,8 @@ class Applier {
   void Turn();
   void Complete(Answer answer);
   void Apply(const raft::Entry& entry);
-  void ApplyConfChange(const raft::Entry& entry);
+  void ApplyMemberChange(const raft::Entry& entry);
+  std::shared_ptr<const Proposal> ProposalOf(const raft::Entry& entry, uint64_t request_id);
   Status Refused(const Operation& operation) const;
   Result<Bufs> Carry(const Request& request, const raft::Entry& entry, const Proposal* proposal);
   Result<Bufs> Lease(const Operation& operation, const raft::Entry& entry);
@@ -142,6 +151,7 @@ class Applier {
   Leases* const leases_;
   Quota* const quota_;
   const std::function<void(absl::AnyInvocable<void()>)> raise_no_space_;
+  std::function<void(Index, const cluster::MemberChange&)> on_member_change_;
   std::function<void(Index)> on_applied_;
   std::function<void()> on_taken_;
   const Options options_;
@@ -155,10 +165,12 @@ class Applier {
   // [apply]
   storage::Batch batch_;
   std::vector<Answer> answers_;
-  std::vector<std::pair<int64_t, std::shared_ptr<const raft::Payload>>> physical_;  // wait for the end of a compaction
-  std::shared_ptr<const raft::Payload> current_payload_;
+  std::vector<std::pair<int64_t, std::shared_ptr<const Proposal>>> physical_;  // wait for the end of a compaction
+  std::shared_ptr<const Proposal> current_proposal_;
   Index last_;
   Term last_term_;
+  raft::ConfState conf_;
+  Forwarded forwarded_;
   bool failed_ = false;
   bool compacting_ = false;
   bool serving_ = false;

@@ -20,8 +20,8 @@ class Proposal final : public raft::Payload {
 
   // `done` is called exactly once, on any thread: with the answer, or with the reason why there is none (it may still
   // be applied later, unless nothing was proposed).
-  Proposal(std::string bytes, Request request, Done done)
-      : Payload(std::move(bytes)), request_(std::move(request)), done_(std::move(done)) {}
+  Proposal(std::string bytes, Request request, Done done, raft::EntryType type = raft::EntryType::kNormal)
+      : Payload(std::move(bytes)), type(type), request_(std::move(request)), done_(std::move(done)) {}
   ~Proposal() override { Complete(Status(StatusCode::kUnavailable, "etcdserver: server stopped"), {}); }
 
   // Later calls do nothing. [any]
@@ -29,7 +29,9 @@ class Proposal final : public raft::Payload {
     if (!completed_.exchange(true, std::memory_order_acq_rel)) done_(std::move(status), std::move(answer));
   }
   bool completed() const { return completed_.load(std::memory_order_acquire); }
-  const Request& request() const { return request_; }
+  const Request& request() const { return request_; }  // of a change of members: the id alone
+
+  const raft::EntryType type;
 
  private:
   const Request request_;

@@ -1,7 +1,9 @@
-// Who is in the cluster, by what names and addresses, and the cluster's version; stored as etcd stores them.
-// Source: etcd server/etcdserver/api/membership.
+// Who is in the cluster, by what names and addresses, who was removed from it, and the cluster's version; stored as
+// etcd stores them. Source: etcd server/etcdserver/api/membership.
 #pragma once
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,31 +11,24 @@
 #include "kernel/base/ids.h"
 #include "kernel/base/mutex.h"
 #include "kernel/base/status.h"
+#include "kernel/cluster/member_change.h"
 #include "kernel/storage/batch.h"
 #include "kernel/storage/engine.h"
 #include "kernel/storage/schema.h"
 
 namespace tenon::cluster {
 
-struct Member {
-  MemberId id = 0;
-  std::string name;  // empty: it never started
-  std::vector<std::string> peer_urls, client_urls;
-  bool learner = false;
-};
-
-// JSON with etcd's keys, as a row of the table members holds it and a membership change carries it.
-std::string ToJson(const Member& member);
-Result<Member> FromJson(std::string_view json);  // InvalidArgument
-
 class Membership {
  public:
+  static constexpr size_t kMaxLearners = 1;  // etcd's
+
   Membership(uint64_t cluster_id, MemberId self) : cluster_id_(cluster_id), self_(self) {}
 
   Status Restore(storage::Engine& engine, const storage::Tables& tables);  // [main]
 
   // ---- [apply] ----
-  void Add(Member member, storage::Batch& batch);
+  // Carries out a change that Validate let through.
+  void Apply(const MemberChange& change, storage::Batch& batch);
   void SetAttributes(MemberId id, std::string name, std::vector<std::string> client_urls, storage::Batch& batch);
   void SetVersion(std::string version, storage::Batch& batch);
 
@@ -41,6 +36,17 @@ class Membership {
   uint64_t cluster_id() const { return cluster_id_; }
   MemberId self() const { return self_; }
   std::vector<Member> List() const;  // ascending ids
+  std::vector<Member> Voters() const;
+  std::optional<Member> Find(MemberId id) const;
+  bool IsRemoved(MemberId id) const;
+  // Does the change fit? As it is now; members apply one only after asking this. FailedPrecondition, NotFound with
+  // etcd's words. Source: etcd RaftCluster.ValidateConfigurationChange.
+  Status Validate(const MemberChange& change) const;
+  // Whether a quorum of the voters that there would be has ever started: a change must not leave the cluster to members
+  // that perhaps never come (--strict-reconfig-check).
+  bool IsReadyToAddVoter() const;
+  bool IsReadyToRemove(MemberId voter) const;
+  bool IsReadyToPromote(MemberId learner) const;
   std::string version() const;       // "3.7.0"; empty: not decided yet
 
  private:
@@ -49,6 +55,7 @@ class Membership {
   storage::Tables tables_{};
   mutable Mutex mutex_;
   std::map<MemberId, Member> members_;
+  std::set<MemberId> removed_;
   std::string version_;
 };
 

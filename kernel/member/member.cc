@@ -1,10 +1,11 @@
 #include "kernel/member/member.h"
 
 #include <algorithm>
+#include <future>
 #include <utility>
 
 #include "kernel/base/log.h"
-#include "proto/raft.pb.h"
+#include "proto/peer.pb.h"
 #include "proto/wal.pb.h"
 
 namespace tenon {
@@ -12,20 +13,6 @@ namespace {
 
 constexpr std::string_view kClusterVersion = "3.7.0";
 constexpr uint64_t kAskAgainNs = 10'000'000;
-
-raft::Entry FoundingEntry(const cluster::Member& member) {
-  raftpb::ConfChange change;
-  change.set_id(0);
-  change.set_type(raftpb::ConfChangeAddNode);
-  change.set_node_id(member.id);
-  change.set_context(cluster::ToJson(member));
-  raft::Entry entry;
-  entry.term = Term(1);
-  entry.index = Index(1);
-  entry.type = raft::EntryType::kConfChange;
-  entry.payload = std::make_shared<raft::Payload>(change.SerializeAsString());
-  return entry;
-}
 
 }  // namespace
 
@@ -93,17 +80,26 @@ Result<Member::Log> Member::FoundLog(const apply::AppliedState& applied, const w
                     "log, or start with an empty data-dir",
                     applied.index.value, data_.wal()));
   }
-  cluster::Member self;
-  self.name = options_.name;
-  self.peer_urls = options_.peer_urls;
-  self.id = cluster::ComputeMemberId(self.peer_urls, options_.cluster_token);
+  std::vector<cluster::Founder> founders = options_.founders;
+  if (founders.empty()) founders.push_back({options_.name, options_.peer_urls});
+  const std::vector<cluster::Member> members = cluster::FoundingMembers(founders, options_.cluster_token);
   Log log;
-  log.metadata.set_nodeid(self.id);
-  log.metadata.set_clusterid(cluster::ComputeClusterId({self.id}));
+  if (options_.join) {
+    log.metadata.set_nodeid(options_.join->self);
+    log.metadata.set_clusterid(options_.join->cluster_id);
+  } else {
+    std::vector<MemberId> ids;
+    for (const cluster::Member& m : members) {
+      ids.push_back(m.id);
+      if (m.name == options_.name) log.metadata.set_nodeid(m.id);
+    }
+    if (log.metadata.nodeid() == 0) {
+      return absl::InvalidArgumentError(fmt::format("initial-cluster does not name this member, {}", options_.name));
+    }
+    log.metadata.set_clusterid(cluster::ComputeClusterId(ids));
+    log.bootstrap.emplace(cluster::FoundingEntries(members), cluster::FoundingConf(members));
+  }
   ASSIGN_OR_RETURN(log.wal, wal::Wal::Create(world_.disk, data_.wal(), log.metadata.SerializeAsString(), wal_options));
-  raft::ConfState conf;
-  conf.voters = {self.id};
-  log.bootstrap.emplace(std::vector<raft::Entry>{FoundingEntry(self)}, std::move(conf));
   return log;
 }
 
@@ -138,14 +134,16 @@ Result<Member::Log> Member::RecoverLog(const apply::AppliedState& applied, const
   log.raft.compacted = from;
   log.raft.entries = std::move(recovered.entries);
   log.raft.applied = applied.index;
-  log.raft.conf.voters = {log.metadata.nodeid()};
   return log;
 }
 
 Status Member::OpenNode() {
-  ASSIGN_OR_RETURN(const apply::AppliedState applied, apply::ReadAppliedState(*engine_, tables_));
+  ASSIGN_OR_RETURN(apply::AppliedState applied, apply::ReadAppliedState(*engine_, tables_));
   ASSIGN_OR_RETURN(Log log, OpenLog(applied));
   const MemberId self = log.metadata.nodeid();
+  // Versions that ran one member alone kept no configuration.
+  if (applied.index.value > 0 && applied.conf.voters.empty()) applied.conf.voters = {self};
+  log.raft.conf = applied.conf;
   log.raft.id = self;
   log.raft.seed = world_.clock.WallNs() ^ self;
   log.raft.election_ticks = options_.election_ticks;
@@ -172,8 +170,10 @@ Status Member::OpenNode() {
       applied, options_.apply);
   node_ = std::make_unique<node::Node>(
       node::Node::Parts{std::move(log.wal), std::move(log.raft), std::move(log.bootstrap), *applier_, world_.clock,
-                        world_.node, world_.wal, world_.metrics, world_.fatal},
+                        world_.node, world_.wal, world_.metrics, world_.fatal, world_.peers, nullptr,
+                        [this](const cluster::MemberChange& change) { OnMemberChanged(change); }, world_.restart},
       options_.node);
+  peer_desk_ = std::make_unique<node::PeerDesk>(*node_, *membership_);
 
   if (world_.leases != nullptr) {
     // On the apply thread: in order, and before whatever the new leader's term applies here.
@@ -205,8 +205,65 @@ Status Member::OpenNode() {
 
 void Member::Start(absl::AnyInvocable<void(const Status&)> ready) {
   ready_ = std::move(ready);
+  if (world_.peers != nullptr) ServePeers();
   node_->Start();
   AwaitReplay();
+}
+
+// ---- the other members ----
+
+void Member::ServePeers() {
+  peer_desk_->Add("Propose", [this](const PeerSender&, std::string request, PeerHandler::Done done) {
+    node_->Forwarded(std::move(request), std::move(done));
+  });
+  peer_desk_->Add("Members", [this](const PeerSender&, std::string, PeerHandler::Done done) {
+    etcdserverpb::MemberListResponse response;
+    response.mutable_header()->set_cluster_id(membership_->cluster_id());
+    response.mutable_header()->set_member_id(membership_->self());
+    for (const cluster::Member& m : membership_->List()) *response.add_members() = cluster::ToProto(m);
+    done(Ok(), response.SerializeAsString());
+  });
+  const auto set = [this](const std::vector<cluster::Member>& members) {
+    for (const cluster::Member& m : members) {
+      if (m.id != membership_->self()) world_.peers->Set(m.id, m.peer_urls);
+    }
+  };
+  // Founders and who joins must reach the others before the log has told who they are.
+  if (options_.join) set(options_.join->members);
+  set(cluster::FoundingMembers(options_.founders, options_.cluster_token));
+  if (const auto known = membership_->List(); !known.empty()) set(known);
+  world_.peers->Serve(&*peer_desk_);
+}
+
+void Member::OnMemberChanged(const cluster::MemberChange& change) {
+  const MemberId id = change.member.id;
+  if (id == 0 || world_.peers == nullptr) return;
+  const std::optional<cluster::Member> member = membership_->Find(id);
+  if (member && id != membership_->self()) return world_.peers->Set(id, member->peer_urls);
+  if (member) return;
+  // It is told of its removal by what is still on its way; then it is not reached any more.
+  world_.worker.PostAfter(static_cast<uint64_t>(options_.election_ticks) * options_.node.tick_ns, [this, id] {
+    if (stopped_) return;
+    if (id != membership_->self()) return world_.peers->Set(id, {});
+    LOG_INFO("the member has been permanently removed from the cluster", LogField::Hex("removed-member-id", id));
+    if (world_.removed) world_.removed();
+  });
+}
+
+void Member::ProposeChange(cluster::MemberChange change, absl::AnyInvocable<void(Status)> done) {
+  change.request_id = ids_->Next();
+  apply::Request request;
+  request.id = change.request_id;
+  node_->Propose(std::make_shared<const apply::Proposal>(
+      cluster::Encode(change), std::move(request),
+      [done = std::move(done)](Status status, Bufs) mutable { done(std::move(status)); },
+      raft::EntryType::kConfChange));
+}
+
+void Member::HandOver() {
+  std::promise<void> done;
+  node_->HandOver([&] { done.set_value(); });
+  done.get_future().wait();
 }
 
 void Member::AwaitReplay() {
@@ -278,6 +335,7 @@ void Member::Stop(const std::function<void()>& join) {
   disk_watch_->Stop();
   no_space_->Stop();
   persister_->Stop();
+  if (world_.peers != nullptr) world_.peers->Serve(nullptr);
   node_->Stop();
   join();
   persister_->Final();

@@ -18,6 +18,7 @@
 #include "kernel/apply/proposal.h"
 #include "kernel/apply/quota.h"
 #include "kernel/base/status.h"
+#include "kernel/cluster/founding.h"
 #include "kernel/cluster/ids.h"
 #include "kernel/cluster/membership.h"
 #include "kernel/lease/module.h"
@@ -29,10 +30,12 @@
 #include "kernel/node/disk_watch.h"
 #include "kernel/node/no_space.h"
 #include "kernel/node/node.h"
+#include "kernel/node/peer_desk.h"
 #include "kernel/node/persister.h"
 #include "kernel/ports/clock.h"
 #include "kernel/ports/disk.h"
 #include "kernel/ports/executor.h"
+#include "kernel/ports/peers.h"
 #include "kernel/snapshot/stream_files.h"
 #include "kernel/storage/engine.h"
 #include "kernel/wal/wal.h"
@@ -46,13 +49,23 @@ class Member {
     Disk& disk;
     Clock& clock;
     metrics::Registry& metrics;
-    // Threads. The log writer may share the node's: with one voter nothing but its answer is waited for there.
     Executor &node, &wal, &apply, &persist, &worker;
     Executor& watch;    // the watch hub's own
     Executor& history;  // reads the engine for watchers that are behind; may be shared with other readers
     // The member must stop at once: the disk or the engine is not to be trusted. [any]; may not return.
     std::function<void(const Status&)> fatal;
     lease::Module* leases = nullptr;  // null: no module; then the engine must not hold leases
+    Peers* peers = nullptr;           // null: this member is alone, and stays it
+    // The state on disk was replaced by a fetched one: close this member and open it again. [any]
+    std::function<void()> restart = nullptr;
+    // This member was removed from the cluster for ever: stop it. [any]
+    std::function<void()> removed = nullptr;
+  };
+  // Of a cluster that is there already, as one of its members told.
+  struct Join {
+    uint64_t cluster_id = 0;
+    MemberId self = 0;
+    std::vector<cluster::Member> members;
   };
 
   struct Options {
@@ -61,9 +74,11 @@ class Member {
     // Made known to the cluster at each start.
     std::string name;
     std::vector<std::string> client_urls;
-    // Only a member that never ran is founded with these.
+    // Only a member that never ran needs these. It joins, or it is one of the founders, by its name; none: the only one.
     std::vector<std::string> peer_urls;
     std::string cluster_token;
+    std::vector<cluster::Founder> founders;
+    std::optional<Join> join;
 
     uint64_t log_segment_bytes = wal::Options().segment_bytes;
     bool log_sync = true;  // false: --unsafe-no-fsync
@@ -120,6 +135,13 @@ class Member {
   cluster::RequestIds& ids() { return *ids_; }
   apply::Applier& applier() { return *applier_; }
   node::Node& node() { return *node_; }
+  // What other members ask; more may be added. They are served from Start to Stop.
+  node::PeerDesk& peer_desk() { return *peer_desk_; }
+  Peers* peers() { return world_.peers; }
+  // Adds, removes, changes, promotes a member. `done`: etcd's words, or OK once it is applied here. [any]
+  void ProposeChange(cluster::MemberChange change, absl::AnyInvocable<void(Status)> done);
+  // Before a stop: see Node::HandOver. [main]
+  void HandOver();
 
  private:
   struct Log;  // what recovery finds
@@ -131,6 +153,8 @@ class Member {
   Result<Log> FoundLog(const apply::AppliedState& applied, const wal::Options& wal_options);
   Result<Log> RecoverLog(const apply::AppliedState& applied, const wal::Options& wal_options);
   Status OpenNode();
+  void ServePeers();
+  void OnMemberChanged(const cluster::MemberChange& change);
   void AwaitReplay();
   void Announce();
   void Ready(const Status& status);
@@ -150,6 +174,7 @@ class Member {
   std::unique_ptr<apply::Quota> quota_;
   std::unique_ptr<apply::Applier> applier_;
   std::unique_ptr<node::Node> node_;
+  std::unique_ptr<node::PeerDesk> peer_desk_;
   std::unique_ptr<node::Persister> persister_;
   std::unique_ptr<node::NoSpace> no_space_;
   std::unique_ptr<node::DiskWatch> disk_watch_;

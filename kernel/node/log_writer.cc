@@ -9,7 +9,7 @@
 namespace tenon::node {
 
 LogWriter::LogWriter(std::unique_ptr<wal::Wal> wal, Executor& executor, metrics::Registry& metrics,
-                     std::function<void(std::vector<raft::Message>)> durable, std::function<void(Status)> fatal)
+                     std::function<void(Durable)> durable, std::function<void(Status)> fatal)
     : wal_(std::move(wal)),
       executor_(executor),
       durable_(std::move(durable)),
@@ -22,10 +22,14 @@ LogWriter::LogWriter(std::unique_ptr<wal::Wal> wal, Executor& executor, metrics:
                                           metrics::ExponentialBuckets(0.001, 2, 14))),
       written_(metrics.NewGauge("etcd_disk_wal_write_bytes_total", "Total number of bytes written in WAL.")) {}
 
-void LogWriter::Write(Work work) {
-  std::lock_guard lock(mutex_);
-  queue_.push_back(std::move(work));
-  if (!std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
+void LogWriter::Write(Work work, bool may_run) {
+  {
+    std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(work));
+    if (std::exchange(scheduled_, true)) return;
+  }
+  if (may_run) return executor_.RunOrPost([this] { Turn(); });
+  executor_.Post([this] { Turn(); });
 }
 
 void LogWriter::Turn() {
@@ -39,16 +43,18 @@ void LogWriter::Turn() {
   failed_ = Carry(works);
   if (!failed_.ok()) return fatal_(failed_);
 
-  std::vector<raft::Message> messages = std::move(works[0].after_append);
-  for (size_t i = 1; i < works.size(); i++) {
-    std::move(works[i].after_append.begin(), works[i].after_append.end(), std::back_inserter(messages));
+  Durable durable;
+  for (Work& work : works) {
+    std::move(work.after_append.begin(), work.after_append.end(), std::back_inserter(durable.messages));
+    durable.restored |= work.snapshot.has_value();
   }
-  durable_(std::move(messages));
+  durable_(std::move(durable));
 }
 
 Status LogWriter::Carry(std::vector<Work>& works) {
   bool must_sync = false;
   for (Work& work : works) {
+    if (work.snapshot) RETURN_IF_ERROR(wal_->SaveSnapshot(*work.snapshot));
     RETURN_IF_ERROR(wal_->Append(work.hard_state ? &*work.hard_state : nullptr, work.entries));
     must_sync |= work.must_sync;
   }

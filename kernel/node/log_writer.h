@@ -20,16 +20,22 @@ class LogWriter {
   struct Work {
     std::optional<raft::HardState> hard_state;
     std::vector<raft::Entry> entries;
+    std::optional<raft::SnapshotMeta> snapshot;  // the log begins anew behind it
     bool must_sync = false;
     std::vector<raft::Message> after_append;  // what may be said once this is durable
   };
+  struct Durable {
+    std::vector<raft::Message> messages;  // of all work that is on disk now
+    bool restored = false;                // so is a snapshot
+  };
 
-  // durable: called on the wal thread with the messages of all work that is on disk now. fatal: the disk is not to be
+  // durable: called on the wal thread. fatal: the disk is not to be
   // trusted any more; nothing is called afterwards.
   LogWriter(std::unique_ptr<wal::Wal> wal, Executor& executor, metrics::Registry& metrics,
-            std::function<void(std::vector<raft::Message>)> durable, std::function<void(Status)> fatal);
+            std::function<void(Durable)> durable, std::function<void(Status)> fatal);
 
-  void Write(Work work);  // [any]
+  // may_run: inside the call, in the wal thread's place, if that sleeps. [any]
+  void Write(Work work, bool may_run = false);
   // A point to restart from: the state and this snapshot record are made durable, then segments before it are
   // released. After what was written before. [any]
   void Checkpoint(raft::SnapshotMeta meta, raft::HardState state);
@@ -44,7 +50,7 @@ class LogWriter {
 
   std::unique_ptr<wal::Wal> wal_;
   Executor& executor_;
-  const std::function<void(std::vector<raft::Message>)> durable_;
+  const std::function<void(Durable)> durable_;
   const std::function<void(Status)> fatal_;
   std::mutex mutex_;
   std::vector<Work> queue_;

@@ -5,24 +5,43 @@
 
 #include "kernel/base/check.h"
 #include "kernel/base/errors.h"
+#include "kernel/base/bufs.h"
 #include "kernel/base/log.h"
+#include "kernel/wal/wire.h"
 
 namespace tenon::node {
 
-using apply::Proposal;
+namespace {
+
+constexpr uint64_t kAskToFetchAgainNs = 5'000'000'000;
+
+}  // namespace
 
 Node::Node(Parts p, Options options)
-    : raft_(p.raft),
+    : door_(std::make_shared<Door>()),
+      raft_(p.raft),
       applier_(p.applier),
       clock_(p.clock),
       executor_(p.executor),
       fatal_(p.fatal),
+      peers_(p.peers),
+      fetch_state_(std::move(p.fetch_state)),
       options_(options),
+      election_ns_(static_cast<uint64_t>(p.raft.election_ticks) * options.tick_ns),
       log_writer_(
           std::move(p.wal), p.wal_executor, p.metrics,
-          [this](std::vector<raft::Message> messages) {
-            if (messages.empty()) return;
-            Put([&](Inbox& inbox) { std::move(messages.begin(), messages.end(), std::back_inserter(inbox.messages)); });
+          [this, self = p.raft.id, restored = std::move(p.restored)](LogWriter::Durable durable) {
+            const auto others = std::stable_partition(durable.messages.begin(), durable.messages.end(),
+                                                      [&](const raft::Message& m) { return m.to == self; });
+            std::vector<raft::Message> to_others(std::make_move_iterator(others),
+                                                 std::make_move_iterator(durable.messages.end()));
+            durable.messages.erase(others, durable.messages.end());
+            Send(std::move(to_others));
+            if (durable.restored) return restored();
+            if (durable.messages.empty()) return;
+            Put([&](Inbox& inbox) {
+              std::move(durable.messages.begin(), durable.messages.end(), std::back_inserter(inbox.own));
+            });
           },
           p.fatal),
       next_context_(p.clock.WallNs()),
@@ -54,13 +73,11 @@ Node::Node(Parts p, Options options)
     if (!reads_are_current_.load(std::memory_order_relaxed)) Put([](Inbox& inbox) { inbox.applied = true; });
   });
   applier_.OnTaken([this] { Release(); });
-}
-
-template <class Fn>
-void Node::Put(Fn&& fn) {
-  std::lock_guard lock(inbox_mutex_);
-  fn(inbox_);
-  if (!std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
+  applier_.OnMemberChange([this, tell = std::move(p.member_changed)](Index index, const cluster::MemberChange& change) {
+    Put([&](Inbox& inbox) { inbox.changes.emplace_back(index, change.ForRaft()); });
+    if (tell) tell(change);
+  });
+  door_->node = this;
 }
 
 void Node::Start() {
@@ -72,6 +89,10 @@ void Node::Start() {
 }
 
 void Node::Stop() {
+  {
+    std::lock_guard lock(door_->mutex);
+    door_->node = nullptr;
+  }
   std::promise<void> done;
   executor_.Post([&] {
     Inbox inbox;
@@ -81,14 +102,20 @@ void Node::Stop() {
       std::swap(inbox, inbox_);
     }
     // Whoever is answered may ask again at once: no lock is held here.
-    for (auto& [deadline, proposal] : waiting_) proposal->Complete(errors::Stopped(), {});
+    for (auto& job : inbox.jobs) job();  // each answers somebody
+    for (const BatchPtr& batch : waiting_) Fail(*batch, errors::Stopped());
     for (const auto& proposal : inbox.proposals) proposal->Complete(errors::Stopped(), {});
     for (ReadDone& read : inbox.reads) read(errors::Stopped());
-    for (auto& [context, round] : reads_) {
+    for (auto& [context, round] : rounds_) unasked_.push_back(std::move(round));
+    for (ReadRound& round : unasked_) {
       for (ReadDone& read : round.reads) read(errors::Stopped());
     }
+    for (Transfer& transfer : transfers_) transfer.done(errors::Stopped());
     waiting_.clear();
-    reads_.clear();
+    parked_.clear();
+    rounds_.clear();
+    unasked_.clear();
+    transfers_.clear();
     done.set_value();
   });
   done.get_future().wait();
@@ -99,46 +126,11 @@ void Node::Stop() {
 void Node::Checkpoint(Index index) {
   std::promise<void> done;
   executor_.Post([&] {
-    TakeApplied();
     TakePersisted(index);
     done.set_value();
   });
   done.get_future().wait();
   if (const Status status = log_writer_.Flush(); !status.ok()) fatal_(status);
-}
-
-void Node::Propose(std::shared_ptr<const Proposal> proposal) {
-  const uint64_t commit = commit_.load(std::memory_order_relaxed);
-  const uint64_t applied = applier_.applied().value;  // may be ahead of the commit index that we read
-  const uint64_t bytes = proposal->bytes.size();
-  Status refused;
-  {
-    std::lock_guard lock(inbox_mutex_);
-    if (stopped_) {
-      refused = errors::Stopped();
-    } else if (commit > applied + options_.max_unapplied ||
-               inbox_.proposal_bytes + bytes > options_.max_waiting_bytes) {
-      refused = errors::TooManyRequests();
-    } else {
-      inbox_.proposals.push_back(std::move(proposal));
-      inbox_.proposal_bytes += bytes;
-      if (!holding_ && !std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
-      return;
-    }
-  }
-  proposal->Complete(std::move(refused), {});
-}
-
-void Node::ReadBarrier(ReadDone done) {
-  // The quorum is this member alone, and its state holds all it ever acknowledged: there is nobody to ask.
-  if (reads_are_current_.load(std::memory_order_acquire)) return done(Ok());
-  std::unique_lock lock(inbox_mutex_);
-  if (stopped_) {
-    lock.unlock();
-    return done(errors::Stopped());
-  }
-  inbox_.reads.push_back(std::move(done));
-  if (!std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
 }
 
 void Node::Persisted(Index index) {
@@ -149,32 +141,124 @@ Node::State Node::state() const {
   return {leader_.load(), static_cast<raft::Role>(role_.load()), Term(term_.load()), Index(commit_.load())};
 }
 
+// ---- between members ----
+
+Status Node::Deliver(const PeerSender& from, std::string_view bytes) {
+  Result<raft::Message> message = raft::DecodeMessage(bytes);
+  if (!message.ok()) return message.status();
+  if (message->to != raft_.id() || message->from != from.member_id) {
+    return absl::FailedPreconditionError(fmt::format("a message from {:x} to {:x} came from {:x} to {:x}",
+                                                     message->from, message->to, from.member_id, raft_.id()));
+  }
+  std::lock_guard lock(inbox_mutex_);
+  if (stopped_ || inbox_.message_bytes + bytes.size() > options_.max_message_bytes) {
+    return absl::ResourceExhaustedError("this member has too much to do");
+  }
+  inbox_.message_bytes += bytes.size();
+  inbox_.messages.push_back(*std::move(message));
+  if (!std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
+  return Ok();
+}
+
+void Node::Unreachable(MemberId id) {
+  Put([&](Inbox& inbox) { inbox.jobs.push_back([this, id] { raft_.ReportUnreachable(id); }); });
+}
+
+void Node::Restored(raft::Message message) {
+  Put([&](Inbox& inbox) {
+    inbox.jobs.push_back([this, message = std::move(message)]() mutable {
+      raft_.Step(std::move(message)).IgnoreError();  // an old one by now: then the state is of no use
+    });
+  });
+}
+
+void Node::MoveLeader(MemberId to, absl::AnyInvocable<void(Status)> done) {
+  Put([&](Inbox& inbox) {
+    inbox.jobs.push_back([this, to, done = std::move(done)]() mutable {
+      if (!Leads()) return done(errors::NotLeader());
+      if (to == raft_.id()) return done(Ok());
+      raft_.TransferLeader(to);
+      transfers_.push_back({to, clock_.MonoNs() + options_.request_timeout_ns, std::move(done)});
+    });
+  });
+}
+
+void Node::HandOver(absl::AnyInvocable<void()> done) {
+  Put([&](Inbox& inbox) {
+    inbox.jobs.push_back([this, done = std::move(done)]() mutable {
+      const MemberId to = Leads() ? BestTransferee() : 0;
+      if (to == 0) return done();
+      LOG_INFO("leadership transfer starting", LogField::Hex("local-member-id", raft_.id()),
+               LogField::Hex("transferee-member-id", to));
+      raft_.TransferLeader(to);
+      transfers_.push_back({to, clock_.MonoNs() + election_ns_, [done = std::move(done)](const Status&) mutable {
+                              done();
+                            }});
+    });
+  });
+}
+
+// The voter that can take over soonest: reachable, with the longest log.
+MemberId Node::BestTransferee() const {
+  MemberId best = 0;
+  Index match;
+  for (const auto& [id, progress] : raft_.progress()->all()) {
+    if (id == raft_.id() || progress.is_learner || peers_ == nullptr || peers_->ActiveSinceNs(id) == 0) continue;
+    if (best != 0 && progress.match <= match) continue;
+    best = id;
+    match = progress.match;
+  }
+  return best;
+}
+
+void Node::ReachOf(MemberId id, absl::AnyInvocable<void(Result<Reach>)> done) {
+  Put([&](Inbox& inbox) {
+    inbox.jobs.push_back([this, id, done = std::move(done)]() mutable {
+      if (!Leads()) return done(errors::NotLeader());
+      const raft::Progress* progress = raft_.progress()->Find(id);
+      if (progress == nullptr) return done(errors::MemberNotFound());
+      done(Reach{progress->match, raft_.progress()->Find(raft_.id())->match, progress->is_learner});
+    });
+  });
+}
+
 // ---- the loop ----
 
 void Node::Turn() {
   Inbox inbox;
+  // In front of the inbox: a change of members comes into it before its index counts as applied.
+  const Index applied = applier_.applied();
   {
     std::lock_guard lock(inbox_mutex_);
     std::swap(inbox, inbox_);
     scheduled_ = holding_ = false;
     if (stopped_) return;
   }
-  TakeApplied();
-  for (raft::Message& m : inbox.messages) {
-    // The log writer's answers are our own: raft refuses none of them.
+  if (restoring_) return;
+  for (const auto& [index, change] : inbox.changes) raft_.ApplyConfChange(index, change);
+  TakeApplied(applied);
+  for (raft::Message& m : inbox.own) {
+    // Raft refuses none of the log writer's answers.
     const Status status = raft_.Step(std::move(m));
     CHECK_MSG(status.ok(), std::string(Message(status)));
   }
-  if (inbox.tick) raft_.Tick();
+  for (raft::Message& m : inbox.messages) TakeMessage(std::move(m));
+  for (auto& job : inbox.jobs) job();
+  if (inbox.tick) {
+    raft_.Tick();
+    if (peers_ != nullptr) WatchFetches(clock_.MonoNs());
+  }
   // After a restart the founding entries may have to be applied before we may stand for election.
   if (raft_.leader() == 0 && raft_.role() == raft::Role::kFollower && IsSoleVoter()) raft_.Campaign();
   while (raft_.HasReady()) Carry(raft_.TakeReady());
+  PlaceParked();
   // A tick takes them all the same: their time to answer begins then.
   if (inbox.tick || !Hold(inbox.proposals)) TakeProposals(inbox.proposals);
   TakeReads(inbox.reads);
   while (raft_.HasReady()) Carry(raft_.TakeReady());
   if (!inbox.proposals.empty()) PutBack(inbox.proposals, false);
   if (inbox.persisted) TakePersisted(*inbox.persisted);
+  if (!transfers_.empty()) TakeTransfers(clock_.MonoNs());
   PublishState();
 }
 
@@ -186,98 +270,56 @@ void Node::OnTick() {
     }
     Put([](Inbox& inbox) { inbox.tick = true; });
     const uint64_t now = clock_.MonoNs();
-    // All that is answered goes, not only from the front: one slow request must not keep the bytes of all behind it.
-    std::erase_if(waiting_, [&](const auto& waiting) {
-      const auto& [deadline, proposal] = waiting;
-      if (!proposal->completed() && deadline > now) return false;
-      if (!proposal->completed()) {
-        failed_metric_.Add();
-        proposal->Complete(errors::Timeout(), {});
-      }
-      return true;
-    });
-    for (auto it = reads_.begin(); it != reads_.end();) {
-      if (it->second.deadline_ns > now) {
-        ++it;
-        continue;
-      }
-      slow_reads_metric_.Add();
-      for (ReadDone& read : it->second.reads) read(errors::Timeout());
-      it = reads_.erase(it);
-    }
-    pending_metric_.Set(static_cast<double>(waiting_.size()));
+    ExpireProposals(now);
+    RetryReads(now, false);
     OnTick();
   });
 }
 
-void Node::TakeProposals(std::vector<std::shared_ptr<const Proposal>>& proposals) {
-  if (proposals.empty()) return;
-  const size_t n = std::min<size_t>(proposals.size(), options_.max_batch);
-  std::vector<raft::Entry> entries(n);
-  for (size_t i = 0; i < n; i++) entries[i].payload = proposals[i];
-  const Status status = raft_.Propose(std::move(entries));
-  const uint64_t deadline = clock_.MonoNs() + options_.request_timeout_ns;
-  for (size_t i = 0; i < n; i++) {
-    auto& proposal = proposals[i];
-    if (status.ok()) {
-      waiting_.emplace_back(deadline, std::move(proposal));
-    } else {
-      failed_metric_.Add();
-      proposal->Complete(absl::IsResourceExhausted(status) ? errors::TooManyRequests() : errors::NoLeader(), {});
-    }
-  }
-  proposals.erase(proposals.begin(), proposals.begin() + static_cast<ptrdiff_t>(n));
-}
-
-bool Node::IsAhead() const {
-  return applier_.HasBacklog() || raft_.last_index().value >= applier_.applied().value + options_.max_ahead;
-}
-
-// Puts them back if the applier has enough to do; it tells when that is over.
-bool Node::Hold(std::vector<std::shared_ptr<const Proposal>>& proposals) {
-  if (proposals.empty() || !IsAhead()) return false;
-  PutBack(proposals, true);
-  if (!IsAhead()) Release();  // it told before we held
-  return true;
-}
-
-// In front of those that came since.
-void Node::PutBack(std::vector<std::shared_ptr<const Proposal>>& proposals, bool hold) {
-  std::lock_guard lock(inbox_mutex_);
-  for (const auto& proposal : proposals) inbox_.proposal_bytes += proposal->bytes.size();
-  std::move(inbox_.proposals.begin(), inbox_.proposals.end(), std::back_inserter(proposals));
-  inbox_.proposals = std::move(proposals);
-  proposals.clear();
-  holding_ = hold;
-  if (!hold && !std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
-}
-
-void Node::Release() {
-  std::lock_guard lock(inbox_mutex_);
-  if (!std::exchange(holding_, false) || stopped_) return;
-  if (!std::exchange(scheduled_, true)) executor_.Post([this] { Turn(); });
-}
-
-void Node::TakeReads(std::vector<ReadDone>& reads) {
-  if (reads.empty()) return;
-  const uint64_t context = ++next_context_;
-  const Status status = raft_.ReadIndex(context);
-  if (status.ok()) {
-    reads_[context] = {clock_.MonoNs() + options_.request_timeout_ns, std::move(reads)};
+void Node::TakeMessage(raft::Message&& message) {
+  if (message.type == raft::MessageType::kSnap) {
+    // It says that the log cannot go on: what was appended since then by others' grace counts as well.
+    if (message.snapshot && message.snapshot->index > raft_.commit() && fetch_state_) fetch_state_(std::move(message));
     return;
   }
-  reads_failed_metric_.Add();
-  for (ReadDone& read : reads) read(errors::NoLeader());
+  raft_.Step(std::move(message)).IgnoreError();  // from nobody of ours, or of no use to the role we have
 }
 
-void Node::TakeApplied() {
-  const Index applied = applier_.applied();
+void Node::TakeApplied(Index applied) {
   if (applied <= raft_.applied()) return;
   const Status status = raft_.Step(raft_.AppliedMessage(applied));
   CHECK_MSG(status.ok(), std::string(Message(status)));
-  // A sole voter sends its log to nobody; followers of the coming kind are served from what is kept.
-  if (applied.value > options_.log_entries_kept + raft_.first_index().value + 1000) {
-    raft_.CompactLog(applied - options_.log_entries_kept);
+  // A sole voter sends its log to nobody. Others keep what a follower may still need; while one fetches a state, all that
+  // comes behind that.
+  const uint64_t kept = IsSoleVoter() ? options_.log_entries_kept : options_.log_entries_for_followers;
+  if (applied.value > kept + raft_.first_index().value + 1000 && fetching_.empty()) raft_.CompactLog(applied - kept);
+}
+
+// A leader goes on asking a member that needs a state to fetch one, and keeps the log that it will need behind it, until
+// the member follows again or is gone.
+void Node::WatchFetches(uint64_t now) {
+  if (!Leads()) return fetching_.clear();
+  for (const auto& [id, progress] : raft_.progress()->all()) {
+    if (progress.state == raft::ProgressState::kReplicate || peers_->ActiveSinceNs(id) == 0) {
+      fetching_.erase(id);
+    } else if (progress.state == raft::ProgressState::kSnapshot) {
+      uint64_t& asked = fetching_.try_emplace(id, now).first->second;
+      if (now < asked + kAskToFetchAgainNs) continue;
+      asked = now;
+      raft_.ReportSnapshot(id, false);
+    }
+  }
+}
+
+void Node::TakeTransfers(uint64_t now) {
+  for (size_t i = 0; i < transfers_.size();) {
+    const bool arrived = raft_.leader() == transfers_[i].to;
+    if (!arrived && transfers_[i].deadline_ns > now) {
+      i++;
+      continue;
+    }
+    transfers_[i].done(arrived ? Ok() : errors::TimeoutLeaderTransfer());
+    transfers_.erase(transfers_.begin() + static_cast<ptrdiff_t>(i));
   }
 }
 
@@ -307,34 +349,53 @@ void Node::Carry(raft::Ready ready) {
     const auto& soft = *ready.soft_state;
     if (soft.leader != leader_.load(std::memory_order_relaxed)) {
       leader_changes_metric_.Add();
+      if (soft.leader != 0) leader_elected_ns_ = clock_.MonoNs();
       LOG_INFO("raft.node: leader changed", LogField::Hex("local-member-id", raft_.id()),
                LogField::Hex("leader", soft.leader), {"term", raft_.term()});
     }
     has_leader_.Set(soft.leader != 0);
     is_leader_.Set(soft.role == raft::Role::kLeader);
+    if (soft.leader != 0) RetryReads(clock_.MonoNs(), true);
   }
-  CHECK_MSG(ready.messages.empty(), "a cluster of one has nobody to send to");
+  Send(std::move(ready.messages));  // beside the write
+  if (!ready.entries.empty()) {
+    while (terms_.size() > 1 && terms_.back().first >= ready.entries.front().index) terms_.pop_back();
+  }
   for (const raft::Entry& e : ready.entries) {
     if (e.term != terms_.back().second) terms_.emplace_back(e.index, e.term);
   }
 
   if (ready.hard_state) deferred_state_ = ready.hard_state;
-  if (!ready.entries.empty() || ready.must_sync || !ready.after_append.empty()) {
-    // A commit index alone is not worth a write: it goes out with the next entries, or at the next checkpoint.
-    log_writer_.Write({std::exchange(deferred_state_, std::nullopt), std::move(ready.entries), ready.must_sync,
-                       std::move(ready.after_append)});
+  if (!ready.entries.empty() || ready.must_sync || !ready.after_append.empty() || ready.snapshot) {
+    // A commit index alone is not worth a write: it goes out with the next entries, or at the next checkpoint. Who leads
+    // nobody may as well write here; a leader of others must not wait for its disk, nor a follower.
+    restoring_ = ready.snapshot.has_value();
+    log_writer_.Write({std::exchange(deferred_state_, std::nullopt), std::move(ready.entries), std::move(ready.snapshot),
+                       ready.must_sync, std::move(ready.after_append)},
+                      IsSoleVoter());
   }
+  if (restoring_) return;
   if (!ready.committed.empty()) {
     applier_.Enqueue(std::move(ready.committed), IsSoleVoter());  // who has no heartbeats to send may as well apply
   }
-  for (const raft::ReadState& read : ready.reads) {
-    const auto it = reads_.find(read.context);
-    if (it == reads_.end()) continue;  // timed out
-    applier_.WhenApplied(read.index, [reads = std::move(it->second.reads)]() mutable {
-      for (ReadDone& done : reads) done(Ok());
-    });
-    reads_.erase(it);
+  for (const raft::ReadState& read : ready.reads) OnReadState(read);
+}
+
+// Entries may be many: what must be quick has a way of its own. [node, wal]
+void Node::Send(std::vector<raft::Message>&& messages) {
+  if (messages.empty()) return;
+  CHECK_MSG(peers_ != nullptr, "a cluster of one has nobody to send to");
+  std::vector<PeerMessage> out;
+  out.reserve(messages.size());
+  for (const raft::Message& m : messages) {
+    std::string bytes;
+    raft::AppendMessage(bytes, m);
+    const bool bulk = m.type == raft::MessageType::kApp || m.type == raft::MessageType::kSnap;
+    BufsBuilder builder;
+    builder.Append(bytes);
+    out.push_back({m.to, !bulk, static_cast<uint32_t>(m.type), builder.Take()});
   }
+  peers_->Send(std::move(out));
 }
 
 void Node::PublishState() {

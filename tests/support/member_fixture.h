@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "kernel/apply/applier.h"
+#include "kernel/cluster/founding.h"
 #include "kernel/cluster/membership.h"
 #include "kernel/node/node.h"
 #include "kernel/wal/wal.h"
-#include "proto/raft.pb.h"
 #include "tests/support/memory_disk.h"
 #include "tests/support/store_fixture.h"
 
@@ -36,15 +36,7 @@ class MemberFixture {
     cluster::Member self;
     self.id = kSelf;
     self.peer_urls = {"http://localhost:2380"};
-    raftpb::ConfChange change;
-    change.set_type(raftpb::ConfChangeAddNode);
-    change.set_node_id(kSelf);
-    change.set_context(cluster::ToJson(self));
-    raft::Entry founding;
-    founding.term = Term(1);
-    founding.index = Index(1);
-    founding.type = raft::EntryType::kConfChange;
-    founding.payload = std::make_shared<raft::Payload>(change.SerializeAsString());
+    raft::Entry founding = cluster::FoundingEntries({self})[0];
     raft::ConfState conf;
     conf.voters = {kSelf};
     raft::Config raft;
