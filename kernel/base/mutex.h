@@ -3,15 +3,23 @@
 #pragma once
 #ifdef __SANITIZE_THREAD__
 #include <mutex>
+#include <shared_mutex>
 
 namespace tenon {
-using Mutex = std::mutex;
+using Mutex = std::shared_mutex;
 class MutexLock {
  public:
   explicit MutexLock(Mutex* mutex) : lock_(*mutex) {}
 
  private:
   std::lock_guard<Mutex> lock_;
+};
+class ReaderMutexLock {
+ public:
+  explicit ReaderMutexLock(Mutex* mutex) : lock_(*mutex) {}
+
+ private:
+  std::shared_lock<Mutex> lock_;
 };
 }  // namespace tenon
 #else
@@ -20,5 +28,6 @@ class MutexLock {
 namespace tenon {
 using absl::Mutex;
 using absl::MutexLock;
+using absl::ReaderMutexLock;
 }  // namespace tenon
 #endif

@@ -35,7 +35,11 @@ Result<std::unique_ptr<Member>> Member::Open(World world, std::unique_ptr<storag
   return member;
 }
 
-Member::~Member() = default;
+// Whoever still waits for an entry is told when the log that holds it goes: while all that may be told are there.
+Member::~Member() {
+  node_.reset();
+  applier_.reset();
+}
 
 Status Member::OpenStore() {
   if (!engine_->persistent()) {

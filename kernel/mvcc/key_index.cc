@@ -164,7 +164,7 @@ bool KeyIndex::At(Entry& entry, int64_t at, Hit& hit) {
 }
 
 bool KeyIndex::Get(std::string_view key, int64_t at, Hit& hit) {
-  absl::ReaderMutexLock lock(&mutex_);
+  ReaderMutexLock lock(&mutex_);
   const auto it = entries_.find(key);
   return it != entries_.end() && At(**it, at, hit);
 }
@@ -174,7 +174,7 @@ int64_t KeyIndex::Range(std::string_view key, std::string_view end, int64_t at, 
   int64_t count = 0;
   std::string resume;
   for (;;) {
-    absl::ReaderMutexLock lock(&mutex_);
+    ReaderMutexLock lock(&mutex_);
     auto it = entries_.lower_bound(resume.empty() ? key : std::string_view(resume));
     for (int n = 0; n < kStep; n++, ++it) {
       if (it == entries_.end() || !Inside((*it)->key(), end)) return count;
@@ -199,7 +199,7 @@ std::optional<std::string> KeyIndex::Read(std::string_view from, int64_t at, Ima
   image.items.clear();
   image.keys.clear();
   image.older.clear();
-  absl::ReaderMutexLock lock(&mutex_);
+  ReaderMutexLock lock(&mutex_);
   auto it = entries_.lower_bound(from);
   for (int n = 0; n < kStep && it != entries_.end(); n++, ++it) {
     const Entry& e = **it;
