@@ -13,6 +13,7 @@
 #include "kernel/base/log.h"
 #include "kernel/base/units.h"
 #include "kernel/config/schema.h"
+#include "kernel/first_start.h"
 #include "kernel/lease/module.h"
 #include "kernel/listeners.h"
 #include "kernel/member/member.h"
@@ -21,6 +22,7 @@
 #include "kernel/os/clock.h"
 #include "kernel/os/disk.h"
 #include "kernel/os/thread.h"
+#include "kernel/peer/module.h"
 #include "kernel/plugin/cfg.h"
 #include "kernel/plugin/instance.h"
 #include "kernel/plugin/loader.h"
@@ -81,7 +83,8 @@ std::string PluginDir(const Config& config) {
 
 // Modules that only later versions can use.
 Status RefuseUnbuilt(const Modules& modules) {
-  static constexpr std::string_view kBuilt[] = {"storage", "transport", "lease", "quota", "compactor", "service"};
+  static constexpr std::string_view kBuilt[] = {"storage",   "transport", "lease", "quota",
+                                                "compactor", "service",   "peer"};
   for (const ModuleSpec* spec : modules.All()) {
     if (std::find(std::begin(kBuilt), std::end(kBuilt), spec->kind) == std::end(kBuilt)) {
       return absl::UnimplementedError(fmt::format(
@@ -137,8 +140,8 @@ struct Kernel::Parts {
   OsClock clock;
   metrics::Registry metrics;
 
-  // Threads. With one voter the log writer shares the node's thread: nothing but its answer is waited for there.
-  std::unique_ptr<Thread> node_thread, apply_thread, persist_thread, worker_thread, pool_thread, watch_thread;
+  std::unique_ptr<Thread> node_thread, wal_thread, apply_thread, persist_thread, worker_thread, pool_thread,
+      watch_thread;
   std::vector<std::unique_ptr<Thread>> reader_threads;
 
   std::unique_ptr<plugin::Loader> loader;
@@ -146,6 +149,8 @@ struct Kernel::Parts {
   RaftHost lease_raft{{apply::Field::kLeaseRevoke, apply::Field::kLeaseCheckpoint}};
   std::unique_ptr<plugin::Instance> lease_instance;  // outlives the member, whose proposals may be its own
   std::optional<lease::Module> leases;
+  peer::Module peers;
+  std::unique_ptr<plugin::Instance> peer_instance;
   std::unique_ptr<Member> member;
   std::unique_ptr<AutoCompactor> compactor;
   std::unique_ptr<api::ReadPool> readers;
@@ -171,6 +176,7 @@ struct Kernel::Parts {
   Result<std::unique_ptr<plugin::Instance>> LoadModule(const ModuleSpec& spec, const std::string& name,
                                                        tenon_cfg config,
                                                        const std::function<void(plugin::Host&)>& provide = nullptr);
+  Status LoadPeer();
   Status LoadLease();
   Status LoadQuota(Member::Options& options);
   Status StartCompactor();
@@ -182,6 +188,7 @@ struct Kernel::Parts {
 
 void Kernel::Parts::StartThreads() {
   node_thread = std::make_unique<Thread>("node");
+  wal_thread = std::make_unique<Thread>("wal");
   apply_thread = std::make_unique<Thread>("apply");
   persist_thread = std::make_unique<Thread>("persist");
   worker_thread = std::make_unique<Thread>("worker");
@@ -226,6 +233,9 @@ Status Kernel::Parts::OpenMember() {
   o.client_urls = Texts(config.advertise_client_urls);
   o.peer_urls = Texts(config.initial_advertise_peer_urls);
   o.cluster_token = config.initial_cluster_token;
+  RETURN_IF_ERROR(LoadPeer());
+  Peers* const others = peer_instance ? &peers : nullptr;
+  RETURN_IF_ERROR(PrepareFirstStart(config, disk, others, o));
   o.log_sync = !config.unsafe_no_fsync;
   o.election_ticks = static_cast<int>(config.election_timeout_ms / config.heartbeat_interval_ms);
   o.pre_vote = config.pre_vote;
@@ -235,16 +245,38 @@ Status Kernel::Parts::OpenMember() {
   o.apply.warning_ns = static_cast<uint64_t>(config.warning_apply_duration_ns);
   o.node.tick_ns = config.heartbeat_interval_ms * 1'000'000;
   o.node.request_timeout_ns = RequestTimeoutNs(config);
+  o.node.log_entries_for_followers = std::max<uint64_t>(config.snapshot_catchup_entries, 1000);
   o.persist_interval_ns = static_cast<uint64_t>(config.tenon_persist_interval_ns);
   o.persist_log_bytes = config.tenon_persist_bytes;
   o.disk_watermark = config.tenon_disk_free_watermark_bytes;
   RETURN_IF_ERROR(LoadLease());
   RETURN_IF_ERROR(LoadQuota(o));
-  ASSIGN_OR_RETURN(member, Member::Open({disk, clock, metrics, *node_thread, *node_thread, *apply_thread,
+  ASSIGN_OR_RETURN(member, Member::Open({disk, clock, metrics, *node_thread, *wal_thread, *apply_thread,
                                          *persist_thread, *worker_thread, *watch_thread, *reader_threads[0],
-                                         hooks.fatal, leases ? &*leases : nullptr},
+                                         hooks.fatal, leases ? &*leases : nullptr, others, nullptr, hooks.removed},
                                         std::make_unique<storage::Engine>(table, storage_instance->self()), o));
+  peers.SetSelf(member->membership().cluster_id(), member->membership().self());
   return Ok();
+}
+
+Status Kernel::Parts::LoadPeer() {
+  const ModuleSpec& spec = config.modules.peer;
+  if (spec.use.empty()) return Ok();
+  ASSIGN_OR_RETURN(peer_instance, LoadModule(spec, "peer", ToCfg(spec.config), [this](plugin::Host& host) {
+                     host.set_context(&peers);
+                     host.Provide(TENON_HOST_PEER, &peer::Module::kHostTable);
+                   }));
+  peers.Attach(peer_instance->Table<tenon_peer_v1>(), peer_instance->self());
+  std::vector<Listener> listeners;
+  for (const Url& url : config.listen_peer_urls) listeners.push_back({url.text, TENON_LISTEN_PEER});
+  std::vector<tenon_listener> raw;
+  for (const Listener& l : listeners) raw.push_back(ToAbi(l));
+  RETURN_IF_ERROR(peers.Check(raw));
+  for (const tenon_listener& l : raw) {
+    ASSIGN_OR_RETURN(const std::string bound, peers.Listen(l));
+    LOG_INFO("serving peer traffic", {"address", bound});
+  }
+  return peer_instance->Start();
 }
 
 Status Kernel::Parts::LoadQuota(Member::Options& options) {
@@ -297,9 +329,15 @@ Status Kernel::Parts::StartCompactor() {
 Status Kernel::Parts::StartMember() {
   lease_raft.Attach(*member);
   if (lease_instance) RETURN_IF_ERROR(lease_instance->Start());
-  std::promise<Status> ready;
-  member->Start([&](const Status& status) { ready.set_value(status); });
-  return ready.get_future().get();
+  // Shared with the member, which may become ready when nobody waits any more.
+  const auto ready = std::make_shared<std::promise<Status>>();
+  std::future<Status> answer = ready->get_future();
+  member->Start([ready](const Status& status) { ready->set_value(status); });
+  // Of several members a quorum must be there first, and may never come.
+  while (answer.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready) {
+    if (hooks.interrupted && hooks.interrupted()) return absl::CancelledError("stopped before the cluster was ready");
+  }
+  return answer.get();
 }
 
 Status Kernel::Parts::LoadServices() {
@@ -330,11 +368,29 @@ Status Kernel::Parts::Serve() {
   const uint64_t ticks = 3 * (config.election_timeout_ms / config.heartbeat_interval_ms) / 2;
   limits.min_lease_ttl_s = static_cast<int64_t>((ticks * config.heartbeat_interval_ms + 999) / 1000);
   limits.quota_bytes = ShownQuota(config);
-  server = std::make_unique<api::Server>(api::Server{
-      member->node(), member->applier(), member->alarms(), member->store(), member->engine(), member->membership(),
-      member->ids(), *readers, clock, *worker_thread, [this](uint64_t bytes) { return member->Admit(bytes); },
-      member->quota(), [this](absl::AnyInvocable<void()> done) { member->RaiseNoSpace(std::move(done)); }, limits,
-      leases ? &*leases : nullptr});
+  server = std::make_unique<api::Server>(
+      api::Server{member->node(),
+                  member->applier(),
+                  member->alarms(),
+                  member->store(),
+                  member->engine(),
+                  member->membership(),
+                  member->ids(),
+                  *readers,
+                  clock,
+                  *worker_thread,
+                  [this](uint64_t bytes) { return member->Admit(bytes); },
+                  member->quota(),
+                  [this](absl::AnyInvocable<void()> done) { member->RaiseNoSpace(std::move(done)); },
+                  limits,
+                  leases ? &*leases : nullptr,
+                  member->peers(),
+                  &member->peer_desk(),
+                  [this](cluster::MemberChange change, absl::AnyInvocable<void(Status)> done) {
+                    member->ProposeChange(std::move(change), std::move(done));
+                  },
+                  config.strict_reconfig_check,
+                  RequestTimeoutNs(config)});
   RegisterKv(*dispatcher, *server);
   RegisterWatch(*dispatcher, *server, member->watch());
   RegisterMaintenance(*dispatcher, *server);
@@ -415,6 +471,7 @@ Result<std::unique_ptr<Kernel>> Kernel::Start(const Config& config, Hooks hooks)
 void Kernel::Stop(int64_t grace_ns) {
   Parts& p = *parts_;
   if (std::exchange(p.stopped, true)) return;
+  if (p.member && p.peer_instance) p.member->HandOver();
   if (p.member) p.member->watch().CloseAll(errors::Stopped());  // a watch never ends by itself
   for (auto& transport : p.transports) {
     std::promise<void> drained;
@@ -438,8 +495,13 @@ void Kernel::Stop(int64_t grace_ns) {
     // All that it proposed was answered; what it proposes from now on is refused.
     if (p.lease_instance) p.lease_instance->Stop();
   }
-  const std::vector<Thread*> threads = {p.node_thread.get(),   p.apply_thread.get(), p.persist_thread.get(),
-                                        p.worker_thread.get(), p.pool_thread.get(),  p.watch_thread.get()};
+  if (p.peer_instance) {
+    p.peers.Drain(0);
+    p.peer_instance->Stop();
+  }
+  const std::vector<Thread*> threads = {p.node_thread.get(),    p.wal_thread.get(),    p.apply_thread.get(),
+                                        p.persist_thread.get(), p.worker_thread.get(), p.pool_thread.get(),
+                                        p.watch_thread.get()};
   for (auto& thread : p.reader_threads) thread->Stop();
   for (Thread* thread : threads) {
     if (thread != nullptr) thread->Stop();

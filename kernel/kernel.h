@@ -20,6 +20,10 @@ class Kernel {
   struct Hooks {
     // The member must stop at once: the disk or the engine is not to be trusted. [any]; may not return.
     std::function<void(const Status&)> fatal;
+    // This member was removed from its cluster for ever. [any]
+    std::function<void()> removed;
+    // Asked while the start waits for other members: shall it give up? [main]
+    std::function<bool()> interrupted;
   };
 
   // Returns when the server answers clients. Any error: nothing runs, and the sentence is for the operator. [main]

@@ -79,7 +79,19 @@ int Run(const Config& config) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
 
-  auto kernel = Kernel::Start(config, {.fatal = StopAtOnce});
+  Kernel::Hooks hooks;
+  hooks.fatal = StopAtOnce;
+  hooks.removed = [] { ::kill(::getpid(), SIGTERM); };
+  hooks.interrupted = [] {
+    sigset_t pending;
+    sigpending(&pending);
+    return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
+  };
+  auto kernel = Kernel::Start(config, std::move(hooks));
+  if (absl::IsCancelled(kernel.status())) {
+    LOG_INFO("stopped before the cluster was ready");
+    return 0;
+  }
   if (!kernel.ok()) {
     LOG_ERROR("cannot start", {"error", kernel.status()});
     std::fprintf(stderr, "tenond: %.*s\n", static_cast<int>(Message(kernel.status()).size()),

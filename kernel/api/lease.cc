@@ -31,27 +31,104 @@ void HandleRevoke(Server& server, std::string_view bytes, Responder respond) {
   server.Propose(Field::kLeaseRevoke, bytes, std::move(request), std::move(respond));
 }
 
-void AnswerTimeToLive(Server& server, const LeaseTimeToLiveRequest& request, Responder respond) {
+LeaseTimeToLiveResponse TimeToLive(Server& server, const LeaseTimeToLiveRequest& request) {
   const std::optional<lease::Module::Info> info = server.leases->Lookup(request.id(), request.keys());
   LeaseTimeToLiveResponse answer;
-  server.Fill(answer.mutable_header());
   answer.set_id(request.id());
   answer.set_ttl(info ? info->remaining_ttl_s : -1);
   if (info) {
     answer.set_grantedttl(info->granted_ttl_s);
     for (const std::string& key : info->keys) answer.add_keys(key);
   }
+  return answer;
+}
+
+void AnswerTimeToLive(Server& server, LeaseTimeToLiveResponse answer, Responder respond) {
+  server.Fill(answer.mutable_header());
   respond.Ok(answer);
 }
+
+bool Leads(const Server& server) { return server.node.state().leader == server.membership.self(); }
 
 void HandleTimeToLive(Server& server, std::string_view bytes, Responder respond) {
   LeaseTimeToLiveRequest request;
   if (!Parse(bytes, request, respond)) return;
   server.node.ReadBarrier([&server, request = std::move(request), respond = std::move(respond)](Status status) mutable {
     if (!status.ok()) return respond.Error(status);
-    if (!request.keys()) return AnswerTimeToLive(server, request, std::move(respond));
+    if (!Leads(server)) {  // whose clock counts
+      return AskLeader(server, "LeaseTimeToLive", request.SerializeAsString(),
+                       [&server, respond = std::move(respond)](const Status& status, const std::string& bytes) mutable {
+                         LeaseTimeToLiveResponse answer;
+                         if (!status.ok()) return respond.Error(status);
+                         if (!answer.ParseFromString(bytes)) return respond.Error(errors::Timeout());
+                         AnswerTimeToLive(server, std::move(answer), std::move(respond));
+                       });
+    }
+    if (!request.keys()) return AnswerTimeToLive(server, TimeToLive(server, request), std::move(respond));
     server.readers.Post([&server, request = std::move(request), respond = std::move(respond)]() mutable {
-      AnswerTimeToLive(server, request, std::move(respond));
+      AnswerTimeToLive(server, TimeToLive(server, request), std::move(respond));
+    });
+  });
+}
+
+// ---- renewals ----
+
+using RenewDone = absl::AnyInvocable<void(Result<int64_t> ttl)>;
+
+// By this member's own clock. 0: there is no such lease, in etcd's words. Unavailable: another member's clock counts.
+void RenewHere(Server& server, int64_t id, RenewDone done) {
+  server.leases->Renew(id, [&server, id, done = std::move(done)](Result<int64_t> ttl) mutable {
+    if (!absl::IsNotFound(ttl.status())) return done(std::move(ttl));
+    // It may be on its way: granted and answered, but not applied here.
+    server.node.ReadBarrier([&server, id, done = std::move(done)](const Status& status) mutable {
+      if (!status.ok()) return done(status);
+      server.leases->Renew(id, [done = std::move(done)](Result<int64_t> ttl) mutable {
+        if (absl::IsNotFound(ttl.status())) ttl = 0;
+        done(std::move(ttl));
+      });
+    });
+  });
+}
+
+// By whoever leads.
+void Renew(Server& server, int64_t id, RenewDone done) {
+  const auto ask = [&server, id](RenewDone done) {
+    LeaseKeepAliveRequest request;
+    request.set_id(id);
+    AskLeader(server, "LeaseRenew", request.SerializeAsString(),
+              [done = std::move(done)](const Status& status, const std::string& bytes) mutable {
+                LeaseKeepAliveResponse answer;
+                if (!status.ok()) return done(status);
+                if (!answer.ParseFromString(bytes)) return done(errors::Timeout());
+                done(answer.ttl());
+              });
+  };
+  if (server.peers == nullptr) return RenewHere(server, id, std::move(done));
+  if (!Leads(server)) return ask(std::move(done));
+  RenewHere(server, id, [ask, done = std::move(done)](Result<int64_t> ttl) mutable {
+    if (!absl::IsUnavailable(ttl.status())) return done(std::move(ttl));
+    ask(std::move(done));  // we have lost the lead meanwhile
+  });
+}
+
+void ServePeers(Server& server) {
+  server.peer_desk->Add("LeaseRenew", [&server](const PeerSender&, std::string bytes, PeerHandler::Done done) {
+    LeaseKeepAliveRequest request;
+    if (!request.ParseFromString(bytes)) return done(absl::InvalidArgumentError("not a LeaseKeepAliveRequest"), {});
+    RenewHere(server, request.id(), [id = request.id(), done = std::move(done)](Result<int64_t> ttl) mutable {
+      if (!ttl.ok()) return done(ttl.status(), {});
+      LeaseKeepAliveResponse answer;
+      answer.set_id(id);
+      answer.set_ttl(*ttl);
+      done(Ok(), answer.SerializeAsString());
+    });
+  });
+  server.peer_desk->Add("LeaseTimeToLive", [&server](const PeerSender&, std::string bytes, PeerHandler::Done done) {
+    LeaseTimeToLiveRequest request;
+    if (!request.ParseFromString(bytes)) return done(absl::InvalidArgumentError("not a LeaseTimeToLiveRequest"), {});
+    server.readers.Post([&server, request = std::move(request), done = std::move(done)]() mutable {
+      if (!Leads(server)) return done(errors::NotLeader(), {});
+      done(Ok(), TimeToLive(server, request).SerializeAsString());
     });
   });
 }
@@ -163,18 +240,8 @@ class KeepAlive : public ServerCall {
     LeaseKeepAliveResponse answer;
     server_.Fill(answer.mutable_header());
     answer.set_id(id);
-    server_.leases->Renew(id, [self = Self(), id, answer = std::move(answer)](Result<int64_t> ttl) mutable {
-      if (!absl::IsNotFound(ttl.status())) return self->Renewed(std::move(answer), std::move(ttl));
-      // It may be on its way: granted and answered, but not applied here.
-      Server& server = self->server_;
-      server.node.ReadBarrier([self = std::move(self), id, answer = std::move(answer)](const Status& status) mutable {
-        if (!status.ok()) return self->Renewed(std::move(answer), status);
-        Server& server = self->server_;
-        server.leases->Renew(id, [self = std::move(self), answer = std::move(answer)](Result<int64_t> ttl) mutable {
-          if (absl::IsNotFound(ttl.status())) ttl = 0;  // no error, in etcd's words
-          self->Renewed(std::move(answer), std::move(ttl));
-        });
-      });
+    api::Renew(server_, id, [self = Self(), answer = std::move(answer)](Result<int64_t> ttl) mutable {
+      self->Renewed(std::move(answer), std::move(ttl));
     });
   }
 
@@ -207,6 +274,7 @@ class KeepAlive : public ServerCall {
 }  // namespace
 
 void RegisterLease(Dispatcher& d, Server& server) {
+  if (server.peer_desk != nullptr) ServePeers(server);
   const auto add = [&](const char* method, void (*handler)(Server&, std::string_view, Responder)) {
     d.AddUnary(fmt::format("/etcdserverpb.Lease/{}", method),
                [&server, handler](std::string_view request, Responder respond) {

@@ -148,6 +148,23 @@ void HandleHashKv(Server& server, const SharedTimes& times, std::string_view byt
   });
 }
 
+// For members that compare their data.
+void AnswerHashKv(Server& server, const std::string& bytes, PeerHandler::Done done) {
+  HashKVRequest request;
+  if (!request.ParseFromString(bytes)) return done(absl::InvalidArgumentError("not a HashKVRequest"), {});
+  server.worker.Post([&server, revision = request.revision(), done = std::move(done)]() mutable {
+    const Result<mvcc::HashByRevision> hash = mvcc::HashKv(server.store, revision);
+    if (!hash.ok()) return done(hash.status(), {});
+    HashKVResponse r;
+    server.Fill(r.mutable_header());
+    r.mutable_header()->set_revision(hash->current_revision);
+    r.set_hash(hash->hash);
+    r.set_compact_revision(hash->compact_revision);
+    r.set_hash_revision(hash->revision);
+    done(Ok(), r.SerializeAsString());
+  });
+}
+
 void HandleMoveLeader(Server& server, std::string_view bytes, Responder respond) {
   MoveLeaderRequest request;
   if (!Parse(bytes, request, respond)) return;
@@ -156,10 +173,12 @@ void HandleMoveLeader(Server& server, std::string_view bytes, Responder respond)
   const auto target =
       std::find_if(members.begin(), members.end(), [&](const auto& m) { return m.id == request.targetid(); });
   if (target == members.end() || target->learner) return respond.Error(errors::BadLeaderTransferee());
-  // The only member there is leads already.
-  MoveLeaderResponse r;
-  server.Fill(r.mutable_header());
-  respond.Ok(r);
+  server.node.MoveLeader(request.targetid(), [&server, respond = std::move(respond)](const Status& status) mutable {
+    if (!status.ok()) return respond.Error(status);
+    MoveLeaderResponse r;
+    server.Fill(r.mutable_header());
+    respond.Ok(r);
+  });
 }
 
 // "3.6", "3.6.0", "v3.6": what etcd's version parser takes.
@@ -231,6 +250,10 @@ void RegisterMaintenance(Dispatcher& d, Server& server) {
   add("MoveLeader", HandleMoveLeader);
   add("Downgrade", HandleDowngrade);
   add("Snapshot", HandleSnapshotAbsent);
+  if (server.peer_desk == nullptr) return;
+  server.peer_desk->Add("HashKV", [&server](const PeerSender&, std::string request, PeerHandler::Done done) {
+    AnswerHashKv(server, request, std::move(done));
+  });
 }
 
 }  // namespace tenon::api

@@ -21,7 +21,9 @@
 #include "kernel/mvcc/store.h"
 #include "kernel/mvcc/watch_hub.h"
 #include "kernel/node/node.h"
+#include "kernel/node/peer_desk.h"
 #include "kernel/ports/executor.h"
+#include "kernel/ports/peers.h"
 #include "kernel/storage/engine.h"
 #include "proto/rpc.pb.h"
 
@@ -66,6 +68,12 @@ struct Server {
   std::function<void(absl::AnyInvocable<void()> done)> raise_no_space;  // as Member::RaiseNoSpace
   Limits limits;
   lease::Module* leases = nullptr;  // null: no such module
+  Peers* peers = nullptr;           // null: this member is alone
+  node::PeerDesk* peer_desk = nullptr;
+  // As Member::ProposeChange.
+  std::function<void(cluster::MemberChange, absl::AnyInvocable<void(Status)> done)> change_members;
+  bool strict_reconfig = true;  // --strict-reconfig-check
+  uint64_t request_timeout_ns = 7'000'000'000;
 
   apply::ResponseHeader Header() const { return applier.header(); }
   // Fills a message's header with this member's ids, term and the newest revision.
@@ -92,6 +100,10 @@ struct Server {
   // Proposes the request (its wire bytes and the decoded form) and answers with what apply says.
   void Propose(apply::Field field, std::string_view bytes, apply::Operation operation, Responder respond) const;
 };
+
+// Asks whoever leads by a peer call, again while nobody does or the answer is lost, for as long as a request may take:
+// etcd's timeout then. What the leader refuses is final. `done` may come on any thread, or inside. [any]
+void AskLeader(Server& server, std::string method, std::string request, PeerHandler::Done done);
 
 // Reads one key as a client's range does, and forgets it: for the health checks. `done` may come on any thread. [any]
 void ProbeRead(Server& server, bool serializable, absl::AnyInvocable<void(Status)> done);

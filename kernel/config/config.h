@@ -87,6 +87,11 @@ struct Config {
   // Clustering
   std::vector<Url> initial_advertise_peer_urls, advertise_client_urls;
   std::string initial_cluster;  // after loading: never empty
+  struct InitialMember {
+    std::string name;
+    std::vector<std::string> peer_urls;
+  };
+  std::vector<InitialMember> initial_members;  // what initial_cluster says; this member is among them
   std::string initial_cluster_state = "new";
   std::string initial_cluster_token = "etcd-cluster";
   std::string discovery, discovery_token;

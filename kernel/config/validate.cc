@@ -327,13 +327,19 @@ void CheckInitialCluster(Draft& draft) {
                                                          "configuration",
                                                          c.name));
   }
-  if (members->size() > 1) {
-    return draft.Complain("initial-cluster",
-                          fmt::format("initial-cluster names {} members: this version runs one member, list only {}",
-                                      members->size(), c.name));
-  }
   std::vector<std::string> urls;
-  for (const Url& url : own->second) urls.push_back(url.text);
+  for (const auto& [name, member_urls] : *members) {
+    Config::InitialMember& member = c.initial_members.emplace_back();
+    member.name = name;
+    for (const Url& url : member_urls) member.peer_urls.push_back(url.text);
+    urls.insert(urls.end(), member.peer_urls.begin(), member.peer_urls.end());
+  }
+  if (c.modules.peer.use.empty() && (members->size() > 1 || c.initial_cluster_state == "existing")) {
+    draft.Complain("initial-cluster",
+                   fmt::format("initial-cluster names {} members, but no peer module is configured to "
+                               "reach them: add \"peer: {{ use: h2 }}\" under modules",
+                               members->size()));
+  }
   std::sort(urls.begin(), urls.end());
   if (std::adjacent_find(urls.begin(), urls.end()) != urls.end()) {
     return draft.Complain("initial-cluster",

@@ -182,7 +182,7 @@ TEST(Flags, WhatEtcdSaysOfThem) {
       {{"--initial-cluster=default=http://localhost:2380,default=http://localhost:2380"}, 1, "has duplicate url"},
       {{"--initial-cluster=default=http://localhost:2380,b=http://localhost:2381"},
        1,
-       "initial-cluster names 2 members: this version runs one member"},
+       "initial-cluster names 2 members, but no peer module is configured to reach them"},
   };
   for (const Case& c : cases) {
     const LoadOutcome outcome = LoadFlags(c.flags);
@@ -224,7 +224,6 @@ TEST(Flags, WhatIsNotBuiltIsRefusedByName) {
                          "--tls-max-version=TLS1.2",
                          "--auth-token=jwt",
                          "--force-new-cluster",
-                         "--initial-cluster-state=existing",
                          "--discovery=http://x:1",
                          "--discovery-token=x",
                          "--discovery-endpoints=x",
