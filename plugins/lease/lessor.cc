@@ -199,6 +199,7 @@ tenon_status Lessor::Checkpoint(const tenon_apply_v1& context, int64_t id, int64
   Lease* lease = Find(id);
   if (lease == nullptr) return TENON_NOT_FOUND;
   lease->remaining_s = remaining_s;
+  if (remaining_s > 0) lease->checkpointing = false;
   Save(context, *lease);
   return TENON_OK;
 }
@@ -242,7 +243,10 @@ void Lessor::LookAt(Lease& lease, int64_t now_ms) {
   }
   if (lease.checkpoint_ms > 0 && now_ms >= lease.checkpoint_ms) {
     const int64_t left_s = (lease.ends_ms - now_ms + 999) / 1000;
-    if (left_s < lease.ttl_s) checkpoints_.emplace_back(lease.id, left_s);
+    if (left_s < lease.ttl_s) {
+      checkpoints_.emplace_back(lease.id, left_s);
+      lease.checkpointing = true;
+    }
     lease.checkpoint_ms = left_s * 1000 > checkpoint_interval_ms_ ? now_ms + checkpoint_interval_ms_ : 0;
   }
   Wait(lease, now_ms + 1);
@@ -366,9 +370,15 @@ void Lessor::RevokeEnded(const Flight& flight, tenon_status status) {
 }
 
 void Lessor::ProposeCheckpoints(std::vector<std::pair<int64_t, int64_t>> left, uint64_t term) {
+  struct Checkpoints {
+    Lessor* lessor;
+    std::vector<int64_t> ids;
+  };
   for (size_t from = 0; from < left.size(); from += kCheckpointsAtOnce) {
     std::string request;
+    std::vector<int64_t> ids;
     for (size_t i = from; i < std::min(left.size(), from + kCheckpointsAtOnce); i++) {
+      ids.push_back(left[i].first);
       std::string one;
       AppendField(one, 1, left[i].first);
       AppendField(one, 2, left[i].second);
@@ -378,7 +388,19 @@ void Lessor::ProposeCheckpoints(std::vector<std::pair<int64_t, int64_t>> left, u
     }
     // One that is lost costs a lease some precision after the next election; the next one comes after the interval.
     raft_->propose(host_.raw(), kCheckpointOp, term, Owned(std::move(request)),
-                   {nullptr, [](void*, tenon_status, const tenon_error*, tenon_bufs reply) { TENON_RELEASE(reply); }});
+                   {new Checkpoints{this, std::move(ids)},
+                    [](void* ctx, tenon_status status, const tenon_error*, tenon_bufs reply) {
+                      TENON_RELEASE(reply);
+                      const std::unique_ptr<Checkpoints> proposed(static_cast<Checkpoints*>(ctx));
+                      if (status != TENON_OK) proposed->lessor->CheckpointsLost(proposed->ids);
+                    }});
+  }
+}
+
+void Lessor::CheckpointsLost(const std::vector<int64_t>& ids) {
+  std::lock_guard lock(mutex_);
+  for (const int64_t id : ids) {
+    if (Lease* lease = Find(id); lease != nullptr) lease->checkpointing = false;
   }
 }
 
@@ -398,7 +420,7 @@ void Lessor::Renew(int64_t id, tenon_lease_done done) {
     } else if (lease->ends_ms > 0 && now_ms >= lease->ends_ms) {
       renewals_[id].push_back(done);  // until it is gone, as in etcd
       return;
-    } else if (lease->remaining_s > 0) {
+    } else if (lease->remaining_s > 0 || lease->checkpointing) {
       const uint64_t term = term_;
       lock.unlock();
       return ClearCheckpoint(id, term, done);
@@ -411,7 +433,8 @@ void Lessor::Renew(int64_t id, tenon_lease_done done) {
   done.fn(done.ctx, status, ttl_s);
 }
 
-// The log says that little is left of it. Before its holder may rely on all of it, the log must say that.
+// The log says that little is left of it, or is about to. Before its holder may rely on all of it, the log must say
+// that.
 void Lessor::ClearCheckpoint(int64_t id, uint64_t term, tenon_lease_done done) {
   struct Renewal {
     Lessor* lessor;
@@ -438,7 +461,7 @@ void Lessor::FinishRenew(int64_t id, tenon_lease_done done) {
   tenon_status status = TENON_OK;
   int64_t ttl_s = 0;
   {
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     Lease* lease = Find(id);
     if (!primary_) {
       status = TENON_UNAVAILABLE;
@@ -447,6 +470,10 @@ void Lessor::FinishRenew(int64_t id, tenon_lease_done done) {
     } else if (now_ms >= lease->ends_ms && !lease->linked()) {
       renewals_[id].push_back(done);  // it ended meanwhile and is being revoked
       return;
+    } else if (lease->remaining_s > 0 || lease->checkpointing) {
+      const uint64_t term = term_;
+      lock.unlock();
+      return ClearCheckpoint(id, term, done);  // another one was decided meanwhile
     } else {
       Begin(*lease, now_ms, 0);
       ttl_s = lease->ttl_s;

@@ -46,9 +46,10 @@ class Lessor {
   // revoked.
   struct Lease : Wheel::Node {
     int64_t id = 0, ttl_s = 0;
-    int64_t remaining_s = 0;    // what a checkpoint has left of it; 0: all of ttl_s
-    int64_t ends_ms = 0;        // on the primary; 0: not known yet, it was granted since the last tick
-    int64_t checkpoint_ms = 0;  // when the next one is due; 0: none
+    int64_t remaining_s = 0;     // what a checkpoint has left of it; 0: all of ttl_s
+    int64_t ends_ms = 0;         // on the primary; 0: not known yet, it was granted since the last tick
+    int64_t checkpoint_ms = 0;   // when the next one is due; 0: none
+    bool checkpointing = false;  // one was decided and is not applied: whoever renews it must undo that, too
     std::unique_ptr<Keys> keys;
 
     int64_t LeftAtPromotion() const { return remaining_s > 0 ? remaining_s : ttl_s; }
@@ -76,6 +77,7 @@ class Lessor {
   void ProposeRevokes();
   void RevokeEnded(const Flight& flight, tenon_status status);
   void ProposeCheckpoints(std::vector<std::pair<int64_t, int64_t>> left, uint64_t term);
+  void CheckpointsLost(const std::vector<int64_t>& ids);
   void ClearCheckpoint(int64_t id, uint64_t term, tenon_lease_done done);
   void FinishRenew(int64_t id, tenon_lease_done done);
 

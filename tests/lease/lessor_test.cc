@@ -372,6 +372,32 @@ TEST_F(LessorTest, LongLeasesHaveCheckpoints) {
   EXPECT_EQ(Left(5), 999);
 }
 
+TEST_F(LessorTest, ARenewalUndoesACheckpointThatIsOnItsWay) {
+  kTable.promote(self, 3, 0);
+  Grant(5, 1000);
+  Pass(300.2);
+  ASSERT_THAT(Proposed(), ElementsAre("checkpoint 5=700 in term 3"));
+  Renew(5);
+  EXPECT_THAT(renewed, IsEmpty()) << "a crash behind the checkpoint would take 300 s from its holder";
+  EXPECT_THAT(Proposed(), ElementsAre("checkpoint 5=700 in term 3", "checkpoint 5=0 in term 3"));
+  Apply();
+  Apply();
+  EXPECT_THAT(renewed, ElementsAre("1000"));
+  Restart();
+  kTable.promote(self, 4, 0);
+  EXPECT_EQ(Left(5), 999);
+}
+
+TEST_F(LessorTest, ACheckpointThatWasLostCostsARenewalNothing) {
+  kTable.promote(self, 3, 0);
+  Grant(5, 1000);
+  Pass(300.2);
+  Complete(TENON_UNAVAILABLE);
+  Renew(5);
+  EXPECT_THAT(renewed, ElementsAre("1000"));
+  EXPECT_THAT(Proposed(), IsEmpty());
+}
+
 TEST_F(LessorTest, ARestartForgetsNothing) {
   Grant(5, 10);
   Grant(-1, 20);
