@@ -34,8 +34,22 @@ void ClearHeaders(TxnResponse& txn) {
   }
 }
 
+// Calls fn for each put of it, in all branches.
+template <class Fn>
+void ForEachPut(const TxnRequest& txn, Fn fn) {
+  for (const auto* ops : {&txn.success(), &txn.failure()}) {
+    for (const RequestOp& op : *ops) {
+      if (op.has_request_put()) fn(op.request_put());
+      if (op.has_request_txn()) ForEachPut(op.request_txn(), fn);
+    }
+  }
+}
+
+constexpr uint64_t kLeaseEnds = uint64_t{1} << 62;  // ids from here on are those of leases' ends
+constexpr int kEveryLife = INT32_MAX;
+
 // The answer to `write`, without headers, and the revision in its header.
-std::pair<Response, int64_t> Parse(const Write& write, const std::string& bytes) {
+std::pair<Response, int64_t> Parse(const Write& write, const std::string& bytes, const LeaseLedger& leases) {
   const auto parsed = [&](auto response) {
     RequireParsed(response, bytes);
     const int64_t revision = response.header().revision();
@@ -44,13 +58,27 @@ std::pair<Response, int64_t> Parse(const Write& write, const std::string& bytes)
   };
   if (std::holds_alternative<PutRequest>(write)) return parsed(PutResponse());
   if (std::holds_alternative<DeleteRangeRequest>(write)) return parsed(DeleteRangeResponse());
+  if (const auto* revoke = std::get_if<LeaseRevokeRequest>(&write)) {
+    LeaseRevokeResponse response;
+    RequireParsed(response, bytes);
+    const std::vector<std::string>* keys = leases.EndedWith(revoke->id());
+    if (keys == nullptr) Wrong("the revoke of {} was answered with OK, and nobody carried it out", revoke->id());
+    return {Revoked{!keys->empty()}, response.header().revision()};
+  }
   auto out = parsed(TxnResponse());
   ClearHeaders(std::get<TxnResponse>(out.first));
   return out;
 }
 
 std::string Bytes(const Response& response) {
-  return std::visit([](const auto& r) { return r.SerializeAsString(); }, response);
+  const auto bytes = [](const auto& r) -> std::string {
+    if constexpr (std::is_same_v<std::decay_t<decltype(r)>, Revoked>) {
+      return r.changed ? "revoked" : "";
+    } else {
+      return r.SerializeAsString();
+    }
+  };
+  return std::visit(bytes, response);
 }
 
 // Can its work be told from that of all others? Values are unique.
@@ -68,6 +96,7 @@ std::string Short(const State& state) {
   std::string out;
   for (const auto& [key, v] : state) {
     out += fmt::format(" {}={}@{}/{}#{}", key, v.value.substr(0, 12), v.create, v.mod, v.version);
+    if (v.lease != 0) out += fmt::format("L{}", v.lease);
   }
   return out.empty() ? " nothing" : out;
 }
@@ -77,11 +106,17 @@ std::string Short(const State& state) {
 std::string Operation::ToString() const {
   const char* kind = "compaction";
   if (const auto* write = std::get_if<Write>(&request)) {
-    kind = write->index() == 0 ? "put" : write->index() == 1 ? "delete" : "txn";
+    kind = write->index() == 0 ? "put" : write->index() == 1 ? "delete" : write->index() == 2 ? "txn" : "revoke";
   } else if (std::holds_alternative<RangeRequest>(request)) {
     kind = "range";
   }
   return fmt::format("{} {} (life {}, sent at floor {})", kind, id, life, floor);
+}
+
+Checker::Checker(Scheduler& clock, LeaseLedger& leases, Counts& counts, uint64_t seed)
+    : clock_(clock), leases_(leases), counts_(counts), random_(seed) {
+  history_[1] = {};
+  leases_.OnEnd([this](int64_t lease) { LeaseEnded(lease); });
 }
 
 // ---- answers ----
@@ -89,8 +124,17 @@ std::string Operation::ToString() const {
 void Checker::Sent(const OperationPtr& op) {
   op->floor = floor_;
   op->compacted = compacted_;
+  op->sent_ns = clock_.MonoNs();
   counts_.operations++;
-  if (std::holds_alternative<Write>(op->request)) candidates_[op->id] = op;
+  if (const auto* write = std::get_if<Write>(&op->request)) {
+    // What a lease's end does is known from whoever carries it out, whoever asked for it.
+    const auto* revoke = std::get_if<LeaseRevokeRequest>(write);
+    if (revoke != nullptr) {
+      leases_.RevokeAsked(revoke->id());
+    } else {
+      candidates_[op->id] = op;
+    }
+  }
   if (const auto* compaction = std::get_if<CompactionRequest>(&op->request)) {
     compactions_[op->id] = op;
     compactions_asked_.insert(compaction->revision());
@@ -111,6 +155,30 @@ void Checker::SeenCompacted(int64_t revision) {
   compacted_ = std::max(compacted_, revision);
 }
 
+void Checker::LeaseEnded(int64_t lease) {
+  auto op = std::make_shared<Operation>();
+  op->id = kLeaseEnds + lease_ends_.size();
+  op->life = kEveryLife;
+  LeaseRevokeRequest request;
+  request.set_id(lease);
+  op->request = Write(std::move(request));
+  lease_ends_[lease] = op->id;
+  candidates_[op->id] = op;
+}
+
+// Could a lease that it names have been missing?
+bool Checker::Missing(const Operation& op) {
+  bool missing = false;
+  const auto look = [&](const PutRequest& put) {
+    missing = missing || (put.lease() != 0 && leases_.MayMiss(put.lease(), op.sent_ns));
+  };
+  const Write& write = std::get<Write>(op.request);
+  if (const auto* put = std::get_if<PutRequest>(&write)) look(*put);
+  if (const auto* txn = std::get_if<TxnRequest>(&write)) ForEachPut(*txn, look);
+  if (const auto* revoke = std::get_if<LeaseRevokeRequest>(&write)) missing = leases_.MayMiss(revoke->id(), op.sent_ns);
+  return missing;
+}
+
 void Checker::CompareAt(int64_t revision, Comparison compare) {
   waiting_.emplace(revision, std::move(compare));
   Settle();
@@ -124,7 +192,12 @@ void Checker::WriteAnswered(const OperationPtr& op, const Status& status, const 
       counts_.unknown++;
       return;  // it stays a candidate
     }
-    const bool refused = words == "etcdserver: no leader" || words == "etcdserver: too many requests" ||
+    const bool no_lease = words == "etcdserver: requested lease not found";
+    if (no_lease) {
+      counts_[Check::kLeaseExists]++;
+      if (!Missing(*op)) Wrong("{} was refused for a lease that lives", op->ToString());
+    }
+    const bool refused = no_lease || words == "etcdserver: no leader" || words == "etcdserver: too many requests" ||
                          words == "etcdserver: mvcc: database space exceeded";
     if (!refused) Wrong("{} was answered with {}", op->ToString(), status.ToString());
     if (op->discovered_at) Wrong("{} was refused ({}) and is revision {}", op->ToString(), words, *op->discovered_at);
@@ -134,8 +207,15 @@ void Checker::WriteAnswered(const OperationPtr& op, const Status& status, const 
     return;
   }
   counts_.acknowledged++;
-  auto [answer, revision] = Parse(write, bytes);
+  auto [answer, revision] = Parse(write, bytes, leases_);
   candidates_.erase(op->id);
+  if (const auto* put = std::get_if<PutRequest>(&write); put != nullptr && put->lease() != 0) {
+    leases_.CheckThere(put->lease(), op->sent_ns, "a put");
+  }
+  if (const auto* revoke = std::get_if<LeaseRevokeRequest>(&write); revoke != nullptr && Changed(answer)) {
+    const auto end = candidates_.find(lease_ends_.at(revoke->id()));
+    if (end != candidates_.end()) candidates_.erase(end);
+  }
   Seen(revision, op->floor + (Changed(answer) ? 1 : 0), "an answer");
   if (!Changed(answer)) {
     if (op->discovered_at && IsMarked(write)) {
@@ -173,7 +253,14 @@ void Checker::CheckAnswer(const Operation& op, int64_t revision, const Effect& e
   }
 }
 
-void Checker::Accept(int64_t revision, Effect effect) {
+void Checker::Accept(int64_t revision, const Write& write, Effect effect) {
+  // What the end of a lease spares although it was its own once.
+  if (const auto* revoke = std::get_if<LeaseRevokeRequest>(&write)) {
+    for (const std::string& key : had_lease_[revoke->id()]) counts_[Check::kLeaseMoved] += effect.after.contains(key);
+  }
+  for (const Row& row : effect.rows) {
+    if (row.value.lease != 0) had_lease_[row.value.lease].insert(row.key);
+  }
   history_[revision] = {std::move(effect.after), std::move(effect.rows)};
   known_ = revision;
 }
@@ -184,7 +271,7 @@ void Checker::Settle() {
     Effect effect = Carry(std::get<Write>(op->request), history_.at(known_).after, next->first);
     CheckAnswer(*op, next->first, effect, answer);
     owner_[next->first] = op->id;
-    Accept(next->first, std::move(effect));
+    Accept(next->first, std::get<Write>(op->request), std::move(effect));
     answered_.erase(next);
   }
   while (!waiting_.empty() && waiting_.begin()->first <= known_) {
@@ -296,7 +383,7 @@ Result<State> Checker::Read(Member& member, int64_t revision) {
   for (const Block& row : answer.kvs) {
     mvcc::KeyValue kv;
     if (!mvcc::Decode(row.view(), kv)) Wrong("a row at revision {} is not a KeyValue", revision);
-    state[std::string(kv.key)] = {std::string(kv.value), kv.create_revision, kv.mod_revision, kv.version};
+    state[std::string(kv.key)] = {std::string(kv.value), kv.create_revision, kv.mod_revision, kv.version, kv.lease};
   }
   return state;
 }
@@ -316,7 +403,7 @@ void Checker::Discover(Member& member) {
       found = true;
       counts_[Check::kDiscovered]++;
       op->discovered_at = revision;
-      Accept(revision, std::move(effect));
+      Accept(revision, write, std::move(effect));
       Seen(revision, 0, "the store");
       if (IsMarked(write)) {
         owner_[revision] = op->id;
@@ -363,6 +450,22 @@ void Checker::CheckRowSum(Member& member) {
   }
 }
 
+void Checker::CheckLeaseKeys(Member& member) {
+  if (member.store().revision() != known_) return;
+  std::map<int64_t, std::vector<std::string>> expected;
+  for (const auto& [key, v] : history_.at(known_).after) {
+    if (v.lease != 0) expected[v.lease].push_back(key);
+  }
+  for (const int64_t id : member.leases().List()) {
+    const std::vector<std::string> there = member.leases().Lookup(id, true)->keys;
+    const std::vector<std::string>& keys = expected[id];
+    counts_[Check::kLeaseKeys] += keys.size();
+    if (there != keys) {
+      Wrong("lease {} has the keys {} at revision {}, not {}", id, fmt::join(there, " "), known_, fmt::join(keys, " "));
+    }
+  }
+}
+
 void Checker::CheckState(Member& member, int64_t revision, Check check) {
   const Result<State> there = Read(member, revision);
   counts_[check]++;
@@ -406,6 +509,7 @@ void Checker::CheckNow(Member& member) {
   Discover(member);
   CheckCompactRevision(member);
   CheckRowSum(member);
+  CheckLeaseKeys(member);
   CheckState(member, known_, Check::kReadsNow);
   CheckHash(member, 0);
   const int64_t lowest = std::max<int64_t>(compacted_, 1);

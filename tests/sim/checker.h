@@ -15,6 +15,7 @@
 
 #include "kernel/base/status.h"
 #include "tests/sim/faults.h"
+#include "tests/sim/lease_ledger.h"
 #include "tests/sim/member.h"
 #include "tests/sim/model.h"
 #include "tests/sim/random.h"
@@ -32,6 +33,7 @@ struct Operation {
   std::variant<Write, etcdserverpb::RangeRequest, etcdserverpb::CompactionRequest> request;
   // What was known when it was sent.
   int64_t floor = 0, compacted = 0;
+  uint64_t sent_ns = 0;
   bool after_sync_error = false;
 
   bool answered = false;                 // the member has let go of the answer; it may be on its way
@@ -42,7 +44,7 @@ using OperationPtr = std::shared_ptr<Operation>;
 
 class Checker {
  public:
-  Checker(Counts& counts, uint64_t seed) : counts_(counts), random_(seed) { history_[1] = {}; }
+  Checker(Scheduler& clock, LeaseLedger& leases, Counts& counts, uint64_t seed);
 
   // No revision that anybody was told of, by an answer or a read, is newer. It must never be lost.
   int64_t floor() const { return floor_; }
@@ -78,14 +80,19 @@ class Checker {
   using Comparison = std::function<void(const State&)>;
   void CompareAt(int64_t revision, Comparison compare);
   void Settle();
+  void LeaseEnded(int64_t lease);  // with keys: a revision is its work
+  bool Missing(const Operation& op);
   void Discover(Member& member);
-  void Accept(int64_t revision, Effect effect);
+  void Accept(int64_t revision, const Write& write, Effect effect);
   void CheckAnswer(const Operation& op, int64_t revision, const Effect& expected, const Response& answer);
   void CheckCompactRevision(Member& member);
   void CheckRowSum(Member& member);
+  void CheckLeaseKeys(Member& member);
   void CheckState(Member& member, int64_t revision, Check check);
   Result<State> Read(Member& member, int64_t revision);
 
+  Scheduler& clock_;
+  LeaseLedger& leases_;
   Counts& counts_;
   Random random_;
   History history_;
@@ -93,11 +100,13 @@ class Checker {
   std::string_view floor_from_ = "the start";                      // who told of it
   std::map<int64_t, std::pair<OperationPtr, Response>> answered_;  // changes that wait for the history before them
   std::multimap<int64_t, Comparison> waiting_;
-  std::map<uint64_t, OperationPtr> candidates_;   // writes whose fate is open
-  std::map<int64_t, uint64_t> owner_;             // revision -> whose work it is, where that is certain
-  int64_t compacted_ = 0;                         // at least
-  std::map<uint64_t, OperationPtr> compactions_;  // whose fate is open
-  std::set<int64_t> compactions_asked_;           // all there ever were
+  std::map<uint64_t, OperationPtr> candidates_;         // writes whose fate is open
+  std::map<int64_t, uint64_t> owner_;                   // revision -> whose work it is, where that is certain
+  std::map<int64_t, std::set<std::string>> had_lease_;  // keys that were put with a lease
+  std::map<int64_t, uint64_t> lease_ends_;              // lease -> the candidate that its end is
+  int64_t compacted_ = 0;                               // at least
+  std::map<uint64_t, OperationPtr> compactions_;        // whose fate is open
+  std::set<int64_t> compactions_asked_;                 // all there ever were
 };
 
 }  // namespace tenon::sim

@@ -11,18 +11,20 @@ namespace tenon::sim {
 
 using namespace etcdserverpb;  // NOLINT: the requests' names, all over this file
 
-Clients::Clients(Scheduler& scheduler, Scheduler::Queue& queue, SimDisk& disk, Checker& checker, Counts& counts,
-                 Trace& trace, uint64_t seed, uint64_t view_max_age_ns)
+Clients::Clients(Scheduler& scheduler, Scheduler::Queue& queue, SimDisk& disk, Checker& checker,
+                 const LeaseHolders& leases, Counts& counts, Trace& trace, uint64_t seed, uint64_t view_max_age_ns)
     : scheduler_(scheduler),
       queue_(queue),
       disk_(disk),
       checker_(checker),
+      leases_(leases),
       counts_(counts),
       trace_(trace),
       random_(seed),
       view_max_age_ns_(view_max_age_ns),
       keys_(random_.Chance(8) ? random_.Between(1200, 2500) : random_.Between(4, 30)),
       think_ns_(random_.Between(40'000'000, 250'000'000)),
+      leased_percent_(random_.Chance(20) ? 0 : random_.Between(5, 50)),
       weights_{random_.Between(20, 60), random_.Between(2, 8), random_.Between(10, 40), random_.Between(1, 4),
                random_.Below(2)},
       current_(random_.Between(4, 12)) {}
@@ -109,13 +111,17 @@ void Clients::SendWrite(size_t client) {
   const uint64_t dice = random_.Below(100);
   if (dice < 50) {
     op->request = Write(RandomPut());
-  } else if (dice < 70) {
+  } else if (dice < 68) {
     op->request = Write(RandomDelete());
+  } else if (const int64_t lease = leases_.RandomLease(random_); dice < 70 && lease != 0) {
+    LeaseRevokeRequest revoke;
+    revoke.set_id(lease);
+    op->request = Write(std::move(revoke));
   } else {
     op->request = Write(keys_ > 100 && random_.Chance(50) ? BulkPut() : RandomTxn());
   }
   const Write& write = std::get<Write>(op->request);
-  if (!std::holds_alternative<DeleteRangeRequest>(write) && !member_->admit(1000) && random_.Chance(80)) {
+  if ((write.index() == 0 || write.index() == 2) && !member_->admit(1000) && random_.Chance(80)) {
     counts_.refused++;  // as kernel/api does; what was admitted just before is refused by the applier
     current_[client] = nullptr;
     return Again(client);
@@ -125,6 +131,8 @@ void Clients::SendWrite(size_t client) {
     member_->Propose(apply::Field::kPut, *put, *put, WriteDone(client, op));
   } else if (const auto* del = std::get_if<DeleteRangeRequest>(&write)) {
     member_->Propose(apply::Field::kDeleteRange, *del, *del, WriteDone(client, op));
+  } else if (const auto* revoke = std::get_if<LeaseRevokeRequest>(&write)) {
+    member_->Propose(apply::Field::kLeaseRevoke, *revoke, *revoke, WriteDone(client, op));
   } else {
     const auto& txn = std::get<TxnRequest>(write);
     member_->Propose(apply::Field::kTxn, txn, txn, WriteDone(client, op));
@@ -203,7 +211,8 @@ void Clients::HoldView(size_t client) {
         for (const Block& row : answer->kvs) {
           mvcc::KeyValue kv;
           if (!mvcc::Decode(row.view(), kv)) throw Violation("a row is not a KeyValue");
-          (*state)[std::string(kv.key)] = {std::string(kv.value), kv.create_revision, kv.mod_revision, kv.version};
+          (*state)[std::string(kv.key)] = {std::string(kv.value), kv.create_revision, kv.mod_revision, kv.version,
+                                           kv.lease};
         }
       }
       const bool may_end = scheduler_.MonoNs() - opened_ns >= view_max_age_ns_;
@@ -247,6 +256,7 @@ PutRequest Clients::RandomPut() {
   put.set_key(RandomKey());
   put.set_value(NewValue());
   put.set_prev_kv(random_.Chance(30));
+  if (random_.Chance(leased_percent_)) put.set_lease(leases_.RandomLease(random_));
   return put;
 }
 

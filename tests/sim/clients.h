@@ -5,6 +5,7 @@
 
 #include "tests/sim/checker.h"
 #include "tests/sim/disk.h"
+#include "tests/sim/lease_holders.h"
 #include "tests/sim/member.h"
 #include "tests/sim/scheduler.h"
 
@@ -12,8 +13,8 @@ namespace tenon::sim {
 
 class Clients {
  public:
-  Clients(Scheduler& scheduler, Scheduler::Queue& queue, SimDisk& disk, Checker& checker, Counts& counts, Trace& trace,
-          uint64_t seed, uint64_t view_max_age_ns);
+  Clients(Scheduler& scheduler, Scheduler::Queue& queue, SimDisk& disk, Checker& checker, const LeaseHolders& leases,
+          Counts& counts, Trace& trace, uint64_t seed, uint64_t view_max_age_ns);
 
   void Start();
   void Serve(Member& member, int life);  // ready for requests
@@ -54,11 +55,12 @@ class Clients {
   Scheduler::Queue& queue_;
   SimDisk& disk_;
   Checker& checker_;
+  const LeaseHolders& leases_;
   Counts& counts_;
   Trace& trace_;
   Random random_;
   const uint64_t view_max_age_ns_;
-  const uint64_t keys_, think_ns_;
+  const uint64_t keys_, think_ns_, leased_percent_;
   std::array<uint64_t, 5> weights_;  // write, compaction, range, view, defragment: swarm
   std::vector<OperationPtr> current_;
   Member* member_ = nullptr;

@@ -54,20 +54,64 @@ enum class Check : int {
   kWatchSurvived,   // kResumed, after the member was killed
   kWatchComplete,   // in the end everything was told, and a request for progress was answered
   kWatchFragments,  // the fragments of a response are the whole of it
+  // Of leases.
+  kLeaseReplicated,    // each member and each life applies the same to them, entry by entry
+  kLeaseSurvived,      // a start has the leases of its applied index
+  kLeaseCheckpointed,  // the same of those whose remaining time the log knows
+  kLeaseNotEarly,      // none ends before the time that its holder was promised
+  kLeaseInTime,        // in calm, none lives longer than its time to live and two election timeouts
+  kLeaseOneRevision,   // an end with keys is the whole work of one revision
+  kLeaseMoved,         // a key that moved to another lease, or to none, survives the former one's end
+  kLeaseKeys,          // a lease has the keys that were put with it last
+  kLeaseLeft,          // the time that is left is at most what its primary's clock can have made of it
+  kLeaseExists,        // who finds a lease or misses it is right
   // Starts, to see that each way was gone.
   kFromIndex,           // with an index snapshot
   kFromIndexInRemoval,  // the same, in the middle of a compaction's removal
   kFromStream,          // with a stream
 };
-inline constexpr int kChecks = 31;
-inline constexpr std::string_view kCheckNames[kChecks] = {
-    "answers",        "survival",       "discovered",      "reads-now",     "reads-old",
-    "held-views",     "revisions",      "compacted",       "not-applied",   "hash",
-    "other-engine",   "sync-fatal",     "damage-seen",     "row-sum",       "alarm-gone",
-    "watch-ordered",  "watch-atomic",   "watch-reliable",  "watch-resumed", "watch-bookmarks",
-    "watch-filtered", "watch-former",   "watch-creates",   "watch-future",  "watch-compacted",
-    "watch-survived", "watch-complete", "watch-fragments", "from-index",    "from-index-in-removal",
-    "from-stream"};
+inline constexpr int kChecks = 41;
+inline constexpr std::string_view kCheckNames[kChecks] = {"answers",
+                                                          "survival",
+                                                          "discovered",
+                                                          "reads-now",
+                                                          "reads-old",
+                                                          "held-views",
+                                                          "revisions",
+                                                          "compacted",
+                                                          "not-applied",
+                                                          "hash",
+                                                          "other-engine",
+                                                          "sync-fatal",
+                                                          "damage-seen",
+                                                          "row-sum",
+                                                          "alarm-gone",
+                                                          "watch-ordered",
+                                                          "watch-atomic",
+                                                          "watch-reliable",
+                                                          "watch-resumed",
+                                                          "watch-bookmarks",
+                                                          "watch-filtered",
+                                                          "watch-former",
+                                                          "watch-creates",
+                                                          "watch-future",
+                                                          "watch-compacted",
+                                                          "watch-survived",
+                                                          "watch-complete",
+                                                          "watch-fragments",
+                                                          "lease-replicated",
+                                                          "lease-survived",
+                                                          "lease-checkpointed",
+                                                          "lease-not-early",
+                                                          "lease-in-time",
+                                                          "lease-one-revision",
+                                                          "lease-moved",
+                                                          "lease-keys",
+                                                          "lease-left",
+                                                          "lease-exists",
+                                                          "from-index",
+                                                          "from-index-in-removal",
+                                                          "from-stream"};
 
 struct Counts {
   std::array<uint64_t, kFaults> faults{};
@@ -96,6 +140,9 @@ enum class Mutant {
   kDamageAccepted,      // the log ends for the reader where a record is damaged
   kEventBeforeSync,     // as kAckBeforeSync, where no answer reaches anybody: only watchers know
   kFragmentDropped,     // the last fragment of a response does not arrive
+  // the lease module's table
+  kCheckpointLost,  // what is left of a lease is known in memory and not on disk
+  kMovedKeyKept,    // a lease keeps a key that moved to another one
   // mvcc/watch_hub
   kProgressFirst,  // progress is promised while events are on their way
   kDeleteLost,     // of the compact revision's deletes

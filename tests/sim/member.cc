@@ -6,8 +6,8 @@
 namespace tenon::sim {
 
 Result<std::unique_ptr<Member>> Member::Open(Scheduler& scheduler, Threads& threads, SimDisk& disk,
-                                             EngineDisk& engine_disk, const MemberOptions& options,
-                                             std::function<void(const Status&)> fatal) {
+                                             EngineDisk& engine_disk, LeaseLedger& ledger, Mutant mutant,
+                                             const MemberOptions& options, std::function<void(const Status&)> fatal) {
   std::unique_ptr<Member> life(new Member(scheduler, threads));
   tenon::Member::Options o = options;
   o.data_dir = kDirectory;
@@ -18,10 +18,12 @@ Result<std::unique_ptr<Member>> Member::Open(Scheduler& scheduler, Threads& thre
   o.cluster_token = "sim";
   life->engine_ = std::make_unique<SimEngine>(engine_disk, disk, std::string(kDirectory) + "/member/engine");
   auto engine = std::make_unique<storage::Engine>(life->engine_->table(), life->engine_->self());
+  life->leases_ =
+      std::make_unique<LeaseTwin>(scheduler, threads.pool, ledger, options.lease_checkpoint_interval_s, mutant);
   Executor& wal = options.own_wal_thread ? threads.wal : threads.node;
   ASSIGN_OR_RETURN(life->member_, tenon::Member::Open({disk, scheduler, life->metrics_, threads.node, wal,
                                                        threads.apply, threads.persist, threads.worker, threads.watch,
-                                                       threads.reader, std::move(fatal)},
+                                                       threads.reader, std::move(fatal), &life->leases_->module()},
                                                       std::move(engine), std::move(o)));
   CHECK_EQ(life->member_->data().wal(), kWalDirectory);
   return life;
@@ -39,9 +41,12 @@ Status Member::MoveInto(EngineDisk& engine_disk, SimDisk& disk) {
 Member::~Member() {
   threads_.Clear();
   member_.reset();
+  leases_.reset();
+  threads_.Clear();
 }
 
 void Member::Start(absl::AnyInvocable<void()> ready) {
+  leases_->Start(*member_);
   member_->Start([ready = std::move(ready)](const Status& status) mutable {
     CHECK_MSG(status.ok(), std::string(Message(status)));
     ready();
@@ -56,7 +61,7 @@ void Member::Stop() {
     threads_.apply.Drain();
   });
   for (Scheduler::Queue* queue :
-       {&threads_.node, &threads_.wal, &threads_.persist, &threads_.worker, &threads_.watch}) {
+       {&threads_.node, &threads_.wal, &threads_.persist, &threads_.worker, &threads_.watch, &threads_.pool}) {
     queue->Drain();
   }
   scheduler_.set_main_waits(false);

@@ -9,12 +9,14 @@
 #include "kernel/member/member.h"
 #include "kernel/metrics/metrics.h"
 #include "tests/sim/engine.h"
+#include "tests/sim/lease_twin.h"
 #include "tests/sim/scheduler.h"
 
 namespace tenon::sim {
 
 struct MemberOptions : tenon::Member::Options {
   bool own_wal_thread = false;
+  int64_t lease_checkpoint_interval_s = 300;
 };
 
 // The member's threads; they outlive its lives, with empty queues.
@@ -26,11 +28,12 @@ struct Threads {
         persist(s.NewQueue()),
         worker(s.NewQueue()),
         reader(s.NewQueue()),
-        watch(s.NewQueue()) {}
+        watch(s.NewQueue()),
+        pool(s.NewQueue()) {}
   void Clear() {
-    for (Scheduler::Queue* queue : {&node, &wal, &apply, &persist, &worker, &reader, &watch}) queue->Clear();
+    for (Scheduler::Queue* queue : {&node, &wal, &apply, &persist, &worker, &reader, &watch, &pool}) queue->Clear();
   }
-  Scheduler::Queue &node, &wal, &apply, &persist, &worker, &reader, &watch;
+  Scheduler::Queue &node, &wal, &apply, &persist, &worker, &reader, &watch, &pool;
 };
 
 class Member {
@@ -42,8 +45,8 @@ class Member {
 
   // It does not run yet.
   static Result<std::unique_ptr<Member>> Open(Scheduler& scheduler, Threads& threads, SimDisk& disk,
-                                              EngineDisk& engine_disk, const MemberOptions& options,
-                                              std::function<void(const Status&)> fatal);
+                                              EngineDisk& engine_disk, LeaseLedger& ledger, Mutant mutant,
+                                              const MemberOptions& options, std::function<void(const Status&)> fatal);
   // Fills the empty engine from the newest stream in the data directory, if there is one.
   static Status MoveInto(EngineDisk& engine_disk, SimDisk& disk);
   ~Member();  // as the process ends: nothing is finished, nothing is answered
@@ -63,6 +66,7 @@ class Member {
   mvcc::Store& store() { return member_->store(); }
   const mvcc::IndexSnapshot& index_snapshot() const { return member_->index_snapshot(); }
   const apply::Alarms& alarms() { return member_->alarms(); }
+  lease::Module& leases() { return leases_->module(); }
   storage::Engine& engine() { return member_->engine(); }
   Executor& reader() { return threads_.reader; }
   Executor& worker() { return threads_.worker; }
@@ -75,6 +79,7 @@ class Member {
   Threads& threads_;
   metrics::Registry metrics_;
   std::unique_ptr<SimEngine> engine_;
+  std::unique_ptr<LeaseTwin> leases_;
   std::unique_ptr<tenon::Member> member_;
 };
 

@@ -23,6 +23,7 @@ void Fill(mvccpb::KeyValue* kv, const std::string& key, const Value& v) {
   kv->set_create_revision(v.create);
   kv->set_mod_revision(v.mod);
   kv->set_version(v.version);
+  kv->set_lease(v.lease);
 }
 
 struct Working {
@@ -33,7 +34,7 @@ struct Working {
   PutResponse Put(const PutRequest& request) {
     PutResponse response;
     const auto old = state.find(request.key());
-    Value v{request.value(), revision, revision, 1};
+    Value v{request.value(), revision, revision, 1, request.lease()};
     if (old != state.end()) {
       if (request.prev_kv()) Fill(response.mutable_prev_kv(), old->first, old->second);
       v.create = old->second.create;
@@ -52,6 +53,19 @@ struct Working {
       }
       if (request.prev_kv()) Fill(response.add_prev_kvs(), it->first, it->second);
       response.set_deleted(response.deleted() + 1);
+      rows.push_back({it->first, true, {}});
+      it = state.erase(it);
+    }
+    return response;
+  }
+  Revoked Revoke(int64_t lease) {
+    Revoked response;
+    for (auto it = state.begin(); it != state.end();) {
+      if (it->second.lease != lease) {
+        ++it;
+        continue;
+      }
+      response.changed = true;
       rows.push_back({it->first, true, {}});
       it = state.erase(it);
     }
@@ -118,6 +132,7 @@ Effect Carry(const Write& write, const State& before, int64_t revision) {
   if (const auto* put = std::get_if<PutRequest>(&write)) response = w.Put(*put);
   if (const auto* del = std::get_if<DeleteRangeRequest>(&write)) response = w.Delete(*del);
   if (const auto* txn = std::get_if<TxnRequest>(&write)) response = w.Txn(*txn);
+  if (const auto* revoke = std::get_if<LeaseRevokeRequest>(&write)) response = w.Revoke(revoke->id());
   return {std::move(w.state), std::move(w.rows), std::move(response)};
 }
 
@@ -157,6 +172,7 @@ bool Changed(const TxnResponse& response) {
 bool Changed(const Response& response) {
   if (std::holds_alternative<PutResponse>(response)) return true;
   if (const auto* del = std::get_if<DeleteRangeResponse>(&response)) return del->deleted() > 0;
+  if (const auto* revoked = std::get_if<Revoked>(&response)) return revoked->changed;
   return Changed(std::get<TxnResponse>(response));
 }
 

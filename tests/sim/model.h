@@ -15,7 +15,7 @@ namespace tenon::sim {
 
 struct Value {
   std::string value;
-  int64_t create = 0, mod = 0, version = 0;
+  int64_t create = 0, mod = 0, version = 0, lease = 0;
   bool operator==(const Value&) const = default;
 };
 using State = std::map<std::string, Value>;
@@ -27,8 +27,13 @@ struct Row {
   Value value;
 };
 
-using Write = std::variant<etcdserverpb::PutRequest, etcdserverpb::DeleteRangeRequest, etcdserverpb::TxnRequest>;
-using Response = std::variant<etcdserverpb::PutResponse, etcdserverpb::DeleteRangeResponse, etcdserverpb::TxnResponse>;
+using Write = std::variant<etcdserverpb::PutRequest, etcdserverpb::DeleteRangeRequest, etcdserverpb::TxnRequest,
+                           etcdserverpb::LeaseRevokeRequest>;
+struct Revoked {
+  bool changed = false;  // keys went with it; its answer does not say so
+};
+using Response =
+    std::variant<etcdserverpb::PutResponse, etcdserverpb::DeleteRangeResponse, etcdserverpb::TxnResponse, Revoked>;
 
 struct Effect {
   State after;

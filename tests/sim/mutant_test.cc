@@ -44,6 +44,10 @@ TEST(MutantTest, ADroppedFragmentIsFound) { ExpectFound("fragment dropped", Muta
 TEST(MutantTest, AnEventThatIsToldTwiceAfterAReadingIsFound) {
   ExpectFound("duplicate", Mutant::kDuplicate, "after it was told of all");
 }
+TEST(MutantTest, ALostCheckpointIsFound) {
+  ExpectFound("checkpoint lost", Mutant::kCheckpointLost, "s left after a start");
+}
+TEST(MutantTest, AKeyThatGoesWithItsFormerLeaseIsFound) { ExpectFound("moved key kept", Mutant::kMovedKeyKept, ""); }
 TEST(MutantTest, AWatcherThatIsParkedForGoodIsFound) {
   ExpectFound("parked for good", Mutant::kParkedForGood, "the watchers to be told of everything");
 }

@@ -32,6 +32,7 @@ void Fill(mvccpb::KeyValue* kv, const std::string& key, const Value& v) {
   kv->set_create_revision(v.create);
   kv->set_mod_revision(v.mod);
   kv->set_version(v.version);
+  kv->set_lease(v.lease);
 }
 
 Event Expected(const Row& row, int64_t revision) {

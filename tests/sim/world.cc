@@ -32,6 +32,7 @@ MemberOptions RandomOptions(Random random, Mutant mutant) {
   MemberOptions o;
   o.log_segment_bytes = uint64_t{8 << 10} << random.Below(6);
   o.own_wal_thread = random.Chance(50);
+  if (random.Chance(80)) o.lease_checkpoint_interval_s = static_cast<int64_t>(random.Between(1, 4));
   o.record_cache_bytes = random.Chance(50) ? 32 << 20 : random.Below(4000);
   o.view_max_age_ns = random.Chance(50) ? 60 * kSecond : random.Between(100, 2000) * kMillisecond;
   o.disk_watermark = random.Chance(50) ? 0 : 20'000;
@@ -98,8 +99,11 @@ World::World(uint64_t seed, Mutant mutant)
       engine_disk_(random_.Chance(70) ? EngineKind::kPrefix : EngineKind::kVolatile, random_.Next(), mutant),
       options_(RandomOptions(random_.Fork(), mutant)),
       enabled_(RandomFaults(random_.Fork())),
-      checker_(counts_, random_.Next()),
-      clients_(scheduler_, queue_, disk_, checker_, counts_, trace_, random_.Next(), options_.view_max_age_ns),
+      ledger_(scheduler_, counts_),
+      checker_(scheduler_, ledger_, counts_, random_.Next()),
+      lease_holders_(scheduler_, queue_, ledger_, counts_, trace_, random_.Next()),
+      clients_(scheduler_, queue_, disk_, checker_, lease_holders_, counts_, trace_, random_.Next(),
+               options_.view_max_age_ns),
       watchers_(queue_, checker_, counts_, trace_, mutant, random_.Next(),
                 [this](Random& random) { return clients_.RandomKey(random); }) {}
 
@@ -117,6 +121,7 @@ void World::Run() {
   StartMember();
   clients_.Start();
   watchers_.Start();
+  lease_holders_.Start();
   NextFault();
   NextAudit();
   Steps([&] { return scheduler_.MonoNs() - begin >= kLength && Enough(); }, "the seed's faults");
@@ -125,11 +130,13 @@ void World::Run() {
   EndFaults();
   clients_.Quiet();
   watchers_.Quiet();
+  lease_holders_.Quiet();
   WaitUntilReady();
   Steps([&] { return clients_.idle(); }, "the last answers");
   const bool watched = options_.disk_watermark > 0;
   if (watched) Steps([&] { return !member_->alarms().Has(etcdserverpb::NOSPACE); }, "the alarm NOSPACE to go");
   counts_[Check::kAlarmGone] += watched;
+  WaitForLeases();
   checker_.CheckNow(*member_);
   WaitForWatchers();
   StopOrderly();
@@ -146,6 +153,7 @@ void World::Steps(const std::function<bool()>& until, std::string_view what) {
   while (!until()) {
     CHECK(scheduler_.Step());
     AfterStep();
+    if (!ledger_.wrong().empty()) throw Violation(ledger_.wrong());
     if (scheduler_.MonoNs() - begin > kLongest) {
       throw Violation(fmt::format("waited {} simulated seconds for {}", kLongest / kSecond, what));
     }
@@ -162,6 +170,21 @@ void World::WaitForWatchers() {
   watchers_.CountComplete();
 }
 
+// All that can end soon must end, in time.
+void World::WaitForLeases() {
+  const uint64_t calm_ns = scheduler_.MonoNs();
+  const uint64_t late_ns = 2 * static_cast<uint64_t>(options_.election_ticks) * options_.node.tick_ns;
+  constexpr uint64_t kSoon = 60 * kSecond;
+  const auto ended = [&] {
+    if (const std::optional<int64_t> lease = ledger_.Overdue(calm_ns, late_ns)) {
+      throw Violation(fmt::format("leases: {} is still there, long after its time", *lease));
+    }
+    return ledger_.AllEnded(kSoon);
+  };
+  counts_[Check::kLeaseInTime] += ledger_.Alive().size();
+  Steps(ended, "the leases to end");
+}
+
 // ---- lives ----
 
 void World::StartMember() {
@@ -172,7 +195,7 @@ void World::StartMember() {
   counts_.starts++;
   const bool damaged = disk_.damaged();
   Result<std::unique_ptr<Member>> opened =
-      Member::Open(scheduler_, threads_, disk_, engine_disk_, options_, [this](const Status& status) {
+      Member::Open(scheduler_, threads_, disk_, engine_disk_, ledger_, mutant_, options_, [this](const Status& status) {
         if (!disk_.struck()) throw Violation(fmt::format("the member gave up without a fault: {}", status.ToString()));
         if (!fatal_) fatal_ = status;
       });
@@ -190,6 +213,7 @@ void World::StartMember() {
         ready_ = true;
         clients_.Serve(*member_, life_);
         watchers_.Serve(*member_);
+        lease_holders_.Serve(*member_, life_);
       });
     });
     return;
@@ -219,6 +243,7 @@ void World::CountStart() {
 void World::End() {
   clients_.Disconnect();
   watchers_.Disconnect();
+  lease_holders_.Disconnect();
   member_.reset();
   threads_.Clear();
   engine_disk_.Crash();
@@ -314,7 +339,9 @@ void World::Strike(Fault fault) {
       return;
     case Fault::kClockJump:
       if (random_.Chance(50)) {
-        scheduler_.Pause(random_.Between(50, 3000) * kMillisecond);
+        const uint64_t pause_ns = random_.Between(50, 3000) * kMillisecond;
+        scheduler_.Pause(pause_ns);
+        ledger_.Paused(pause_ns);
       } else {
         scheduler_.MoveWallClock(static_cast<int64_t>(random_.Below(7200 * kSecond)) -
                                  static_cast<int64_t>(3600 * kSecond));
@@ -388,7 +415,7 @@ void World::CheckOtherEngine() {
   if (const Status moved = Member::MoveInto(other, disk_); !moved.ok()) {
     throw Violation(fmt::format("the other engine does not take the stream: {}", moved.ToString()));
   }
-  Result<std::unique_ptr<Member>> opened = Member::Open(scheduler_, threads_, disk_, other, options_,
+  Result<std::unique_ptr<Member>> opened = Member::Open(scheduler_, threads_, disk_, other, ledger_, mutant_, options_,
                                                         [](const Status& s) { throw Violation(s.ToString()); });
   if (!opened.ok()) throw Violation(fmt::format("the other engine does not start: {}", opened.status().ToString()));
   member_ = *std::move(opened);

@@ -10,6 +10,8 @@
 #include "tests/sim/disk.h"
 #include "tests/sim/engine.h"
 #include "tests/sim/faults.h"
+#include "tests/sim/lease_holders.h"
+#include "tests/sim/lease_ledger.h"
 #include "tests/sim/member.h"
 #include "tests/sim/scheduler.h"
 #include "tests/sim/watchers.h"
@@ -49,6 +51,7 @@ class World {
   void Steps(const std::function<bool()>& until, std::string_view what);
   void WaitUntilReady();
   void WaitForWatchers();
+  void WaitForLeases();
 
   // ---- faults ----
   void NextFault();
@@ -71,7 +74,9 @@ class World {
   EngineDisk engine_disk_;
   MemberOptions options_;
   std::vector<Fault> enabled_;
+  LeaseLedger ledger_;
   Checker checker_;
+  LeaseHolders lease_holders_;
   Clients clients_;
   Watchers watchers_;
 
