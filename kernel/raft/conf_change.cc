@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "fmt/format.h"
 #include "kernel/base/check.h"
 
 namespace tenon::raft {
@@ -68,6 +69,7 @@ Result<ConfState> LeaveJoint(ConfState conf) {
 }
 
 Result<ConfState> Simple(ConfState conf, const ConfChange& change) {
+  if (change.changes[0].node == 0) return conf;  // refused by the applier: nothing happens, in any configuration
   if (IsJoint(conf)) return absl::FailedPreconditionError("can't apply simple config change in joint config");
   const Ids before = conf.voters;
   RETURN_IF_ERROR(ApplyEach(conf, change.changes));
@@ -90,7 +92,7 @@ Result<ConfState> Apply(const ConfState& conf, const ConfChange& change) {
   Result<ConfState> result = change.leaves_joint()   ? LeaveJoint(conf)
                              : change.enters_joint() ? EnterJoint(conf, change)
                                                      : Simple(conf, change);
-  if (result.ok()) CheckInvariants(*result);
+  if (result.ok()) CHECK_MSG(Validate(*result).ok(), Validate(*result).ToString());
   return result;
 }
 
@@ -102,14 +104,20 @@ ConfState Sorted(ConfState conf) {
   return conf;
 }
 
-void CheckInvariants(const ConfState& conf) {
+Status Validate(const ConfState& conf) {
+  const auto wrong = [](MemberId id, std::string_view what) {
+    return absl::InvalidArgumentError(fmt::format("{:x} {}", id, what));
+  };
   for (MemberId id : conf.learners) {
-    CHECK_MSG(!Has(conf.voters, id), fmt::format("{:x} is a learner and an incoming voter", id));
-    CHECK_MSG(!Has(conf.voters_outgoing, id), fmt::format("{:x} is a learner and an outgoing voter", id));
+    if (Has(conf.voters, id)) return wrong(id, "is a learner and an incoming voter");
+    if (Has(conf.voters_outgoing, id)) return wrong(id, "is a learner and an outgoing voter");
   }
-  for (MemberId id : conf.learners_next)
-    CHECK_MSG(Has(conf.voters_outgoing, id), fmt::format("{:x} becomes a learner but was no voter", id));
-  if (!IsJoint(conf)) CHECK(conf.learners_next.empty() && !conf.auto_leave);
+  for (MemberId id : conf.learners_next) {
+    if (!Has(conf.voters_outgoing, id)) return wrong(id, "becomes a learner but was no voter");
+    if (Has(conf.voters, id)) return wrong(id, "becomes a learner and is an incoming voter");
+  }
+  if (!IsJoint(conf) && conf.auto_leave) return absl::InvalidArgumentError("leaves a joint configuration that is none");
+  return Ok();
 }
 
 bool IsVoter(const ConfState& conf, MemberId id) { return Has(conf.voters, id) || Has(conf.voters_outgoing, id); }

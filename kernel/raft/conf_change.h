@@ -36,8 +36,8 @@ Result<ConfState> Apply(const ConfState& conf, const ConfChange& change);
 
 // With every list sorted and free of duplicates, the form that Apply returns.
 ConfState Sorted(ConfState conf);
-// What must hold of every configuration; aborts with the numbers when it does not.
-void CheckInvariants(const ConfState& conf);
+// What must hold of every configuration, sorted; InvalidArgument says what does not.
+Status Validate(const ConfState& conf);
 
 bool IsVoter(const ConfState& conf, MemberId id);  // in either half
 bool IsLearner(const ConfState& conf, MemberId id);

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "fmt/format.h"
 #include "kernel/base/check.h"
 
 namespace tenon::raft {
@@ -84,7 +85,9 @@ std::optional<Index> Log::MaybeAppend(EntryId previous, std::vector<Entry>&& ent
   while (first_new != entries.end() && Matches({first_new->term, first_new->index})) ++first_new;
   if (first_new != entries.end()) {
     const Index from = first_new->index;
-    CHECK_GT(from, committed_);  // a leader contradicts what is committed: safety is gone
+    CHECK_MSG(from > committed_,
+              fmt::format("a leader contradicts entry {}, which is committed up to {}: safety is gone", from.value,
+                          committed_.value));
     if (from <= last_index()) {
       entries_.erase(entries_.begin() + static_cast<ptrdiff_t>(from - compacted_.index - 1), entries_.end());
       unstable_.CutAt(from);
@@ -115,7 +118,8 @@ void Log::CompactTo(Index index) {
 
 void Log::CommitTo(Index index) {
   if (index <= committed_) return;
-  CHECK_LE(index, last_index());  // we lost entries that we acknowledged
+  CHECK_MSG(index <= last_index(), fmt::format("commit {} is behind the log's end {}: acknowledged entries are lost",
+                                               index.value, last_index().value));
   committed_ = index;
 }
 

@@ -9,14 +9,15 @@
 
 namespace tenon::raft {
 
-void Inflights::Add(Index last) {
+void Inflights::Add(Index last, uint64_t bytes) {
   CHECK(!full());
-  if (!last_.empty()) CHECK_LT(last_.back(), last);
-  last_.push_back(last);
+  if (!sent_.empty()) CHECK_LT(sent_.back().last, last);
+  sent_.push_back({last, bytes});
+  bytes_ += bytes;
 }
 
 void Inflights::FreeUpTo(Index index) {
-  while (!last_.empty() && last_.front() <= index) last_.pop_front();
+  for (; !sent_.empty() && sent_.front().last <= index; sent_.pop_front()) bytes_ -= sent_.front().bytes;
 }
 
 void Progress::BecomeProbe() {
@@ -46,7 +47,7 @@ void Progress::BecomeSnapshot(Index snapshot) {
   sent_commit = snapshot;
 }
 
-void Progress::SentEntries(size_t entries) {
+void Progress::SentEntries(size_t entries, uint64_t bytes) {
   CHECK(state != ProgressState::kSnapshot);
   if (state == ProgressState::kProbe) {
     if (entries > 0) append_paused = true;
@@ -54,7 +55,7 @@ void Progress::SentEntries(size_t entries) {
   }
   if (entries > 0) {
     next = next + entries;
-    inflights.Add(next - 1);
+    inflights.Add(next - 1, bytes);
   }
   append_paused = inflights.full();
 }
@@ -104,7 +105,7 @@ const Progress* Tracker::Find(MemberId id) const { return const_cast<Tracker*>(t
 void Tracker::SwitchTo(const ConfState& conf, Index next) {
   std::erase_if(members_, [&](const auto& m) { return !IsMember(conf, m.first); });
   for (MemberId id : Members(conf)) {
-    const auto [it, added] = members_.try_emplace(id, next, max_inflight_);
+    const auto [it, added] = members_.try_emplace(id, next, window_);
     it->second.is_learner = IsLearner(conf, id);
     // Else the check of the quorum could end our term before the new member had a chance to say anything.
     if (added) it->second.recent_active = true;

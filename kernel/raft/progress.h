@@ -16,25 +16,37 @@
 
 namespace tenon::raft {
 
+// How much may be on its way to one member.
+struct Window {
+  size_t messages;
+  uint64_t bytes = 0;  // of payload; the message that crosses it still leaves. 0: no limit
+};
+
 // The append messages on their way, by the last index that each carries.
 class Inflights {
  public:
-  explicit Inflights(size_t capacity) : capacity_(capacity) {}
-  bool full() const { return last_.size() >= capacity_; }
-  size_t count() const { return last_.size(); }
-  void Add(Index last);        // not when full; indexes grow
-  void FreeUpTo(Index index);  // an answer for `index` answers all before it
-  void Clear() { last_.clear(); }
+  explicit Inflights(Window window) : window_(window) {}
+  bool full() const { return sent_.size() >= window_.messages || (window_.bytes != 0 && bytes_ >= window_.bytes); }
+  size_t count() const { return sent_.size(); }
+  uint64_t bytes() const { return bytes_; }
+  void Add(Index last, uint64_t bytes);  // not when full; indexes grow
+  void FreeUpTo(Index index);            // an answer for `index` answers all before it
+  void Clear() { sent_.clear(), bytes_ = 0; }
 
  private:
-  size_t capacity_;
-  std::deque<Index> last_;
+  struct Sent {
+    Index last;
+    uint64_t bytes;
+  };
+  Window window_;
+  std::deque<Sent> sent_;
+  uint64_t bytes_ = 0;
 };
 
 enum class ProgressState : uint8_t { kProbe, kReplicate, kSnapshot };
 
 struct Progress {
-  Progress(Index next_index, size_t max_inflight) : next(next_index), inflights(max_inflight) {}
+  Progress(Index next_index, Window window) : next(next_index), inflights(window) {}
 
   Index match;        // the member's log agrees up to here, on its disk
   Index next;         // the next entry to send; > match
@@ -49,7 +61,7 @@ struct Progress {
   void BecomeProbe();
   void BecomeReplicate();
   void BecomeSnapshot(Index snapshot);
-  void SentEntries(size_t entries);
+  void SentEntries(size_t entries, uint64_t bytes);
   // Whether telling `commit` now could move the member's commit index.
   bool CanBumpCommit(Index commit) const { return commit > sent_commit && sent_commit + 1 < next; }
   // An answer for `index`. False: an old one, nothing new in it.
@@ -63,7 +75,7 @@ struct Progress {
 // The progress of every member, the leader's own among them. Lives in Leader and dies with it.
 class Tracker {
  public:
-  explicit Tracker(size_t max_inflight) : max_inflight_(max_inflight) {}
+  explicit Tracker(Window window) : window_(window) {}
 
   Progress* Find(MemberId id);
   const Progress* Find(MemberId id) const;
@@ -77,7 +89,7 @@ class Tracker {
   const std::map<MemberId, Progress>& all() const { return members_; }
 
  private:
-  size_t max_inflight_;
+  Window window_;
   std::map<MemberId, Progress> members_;  // in order of id: messages leave in the same order in every run
 };
 

@@ -39,10 +39,28 @@ bool IsFromLeader(MessageType type) {
   return type == MessageType::kApp || type == MessageType::kHeartbeat || type == MessageType::kSnap;
 }
 
+// Belongs to no term: whoever leads when it arrives may serve it. Also what a member tells itself of its state machine.
+bool HasNoTerm(MessageType type) {
+  return type == MessageType::kProp || type == MessageType::kReadIndex || type == MessageType::kTransferLeader ||
+         type == MessageType::kStorageApplyResp;
+}
+
+bool MayComeFromOurselves(MessageType type) {
+  return HasNoTerm(type) || type == MessageType::kAppResp || type == MessageType::kVoteResp ||
+         type == MessageType::kPreVoteResp || type == MessageType::kStorageAppendResp;
+}
+
 // What a peer must keep to, so that a broken one is refused and does not end this process by a CHECK.
-bool WellFormed(const Message& m) {
-  if (m.type == MessageType::kSnap) return m.snapshot.has_value() && m.term >= m.snapshot->term;
+bool WellFormed(const Message& m, MemberId self) {
+  constexpr uint64_t kHuge = uint64_t{1} << 63;  // no honest number gets there, and arithmetic with those below is safe
+  if (m.from == self) return MayComeFromOurselves(m.type) && (m.type != MessageType::kProp || !m.entries.empty());
+  if (m.from == 0) return false;
+  if (m.term.value >= kHuge || m.log_term.value >= kHuge || m.index.value >= kHuge) return false;
+  if (m.term == Term(0) && !HasNoTerm(m.type)) return false;
   if (m.type == MessageType::kProp) return !m.entries.empty();
+  if (m.type == MessageType::kSnap)
+    return m.snapshot && m.term >= m.snapshot->term && m.snapshot->index.value < kHuge &&
+           Validate(Sorted(m.snapshot->conf)).ok();
   if (m.type != MessageType::kApp) return true;
   EntryId previous{m.log_term, m.index};
   for (const Entry& e : m.entries) {
@@ -72,7 +90,7 @@ Raft::Raft(Config config)
   CHECK_GT(config_.heartbeat_ticks, 0);
   CHECK_GT(config_.election_ticks, config_.heartbeat_ticks);
   CHECK_GT(config_.max_inflight, 0u);
-  CheckInvariants(conf_);
+  CHECK_MSG(Validate(conf_).ok(), Validate(conf_).ToString());
   const HardState start = AtLeastTerm(config_.hard_state, log_.last().term);
   term_ = start.term;
   vote_ = start.vote;
@@ -87,7 +105,7 @@ void Raft::Bootstrap(std::vector<Entry> entries, ConfState conf) {
   log_.Append(std::move(entries), Term(1));
   log_.CommitTo(log_.last_index());
   conf_ = Sorted(std::move(conf));
-  CheckInvariants(conf_);
+  CHECK_MSG(Validate(conf_).ok(), Validate(conf_).ToString());
 }
 
 void Raft::Tick() {
@@ -107,7 +125,7 @@ Status Raft::Step(Message m) {
     return absl::InvalidArgumentError("raft: cannot step raft local message");
   if (IsPeerAnswer(m.type) && m.from != id() && !IsMember(conf_, m.from))
     return absl::NotFoundError("raft: cannot step as peer not found");
-  if (!WellFormed(m)) return absl::InvalidArgumentError("raft: malformed message");
+  if (!WellFormed(m, id())) return absl::InvalidArgumentError("raft: malformed message");
 
   if (m.term > term_ && !OnHigherTerm(m)) return Ok();
   if (m.term < term_ && m.term != Term(0)) return OnLowerTerm(m), Ok();  // term 0: no term, a local or forwarded one

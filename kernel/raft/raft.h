@@ -29,6 +29,7 @@ struct Config {
   bool check_quorum = true;  // a leader that hears no quorum for election_ticks steps down (6.2)
   uint64_t max_size_per_message = 1 << 20;      // payload bytes in an append; one entry may be larger
   size_t max_inflight = 512;                    // append messages to one member without an answer
+  uint64_t max_inflight_bytes = 64 << 20;       // payload bytes in them, the last message not counted; 0: no limit
   uint64_t max_uncommitted_bytes = 1ull << 30;  // proposed and not yet applied; beyond it proposals are refused
   uint64_t seed = 0;                            // of the election timeouts
 
@@ -74,9 +75,9 @@ class Raft {
   void Tick();
   // Stands for election now. Ignored as leader, as learner, and while a committed change of members is not applied.
   void Campaign();
-  // A message from a peer, or an answer of our own log writer or apply (those have from == to == id()).
-  // InvalidArgument: a message that only travels inside a member. NotFound: an answer from someone who is no member.
-  // For a forwarded proposal the status of Propose.
+  // A message from a peer, or an answer of our own log writer or apply (those have from == to == id(): the caller lets
+  // no peer say that it is us). InvalidArgument: a message that only travels inside a member, or that no correct member
+  // sends. NotFound: an answer from someone who is no member. For a forwarded proposal the status of Propose.
   Status Step(Message m);
 
   // Appends, or forwards to the leader; only payload and type are read. One call for all that wait is the cheap way.

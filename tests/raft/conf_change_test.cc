@@ -63,7 +63,7 @@ TEST(ConfChange, InvariantsHoldOverRandomChanges) {
     if (!next.ok()) continue;
     applied++;
     conf = *std::move(next);
-    CheckInvariants(conf);
+    ASSERT_TRUE(Validate(conf).ok());
     ASSERT_FALSE(conf.voters.empty());
     ASSERT_EQ(conf, Sorted(conf));
   }

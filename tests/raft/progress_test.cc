@@ -6,8 +6,8 @@ namespace tenon::raft {
 namespace {
 
 TEST(Inflights, AnAnswerFreesAllBefore) {
-  Inflights window(3);
-  for (uint64_t i : {2, 4, 6}) window.Add(Index(i));
+  Inflights window({.messages = 3});
+  for (uint64_t i : {2, 4, 6}) window.Add(Index(i), 1000);
   EXPECT_TRUE(window.full());
   window.FreeUpTo(Index(1));
   EXPECT_EQ(window.count(), 3u);
@@ -15,40 +15,53 @@ TEST(Inflights, AnAnswerFreesAllBefore) {
   EXPECT_EQ(window.count(), 1u);
 }
 
+TEST(Inflights, BytesFillTheWindowToo) {
+  Inflights window({.messages = 3, .bytes = 100});
+  window.Add(Index(2), 99);
+  EXPECT_FALSE(window.full());
+  window.Add(Index(3), 1000);  // one message may cross the limit, else a large entry could never leave
+  EXPECT_TRUE(window.full());
+  window.FreeUpTo(Index(2));
+  EXPECT_TRUE(window.full());
+  window.FreeUpTo(Index(3));
+  EXPECT_FALSE(window.full());
+  EXPECT_EQ(window.bytes(), 0u);
+}
+
 TEST(Progress, ProbingSendsOneAtATime) {
-  Progress p(Index(5), 10);
+  Progress p(Index(5), {.messages = 10});
   EXPECT_FALSE(p.paused());
-  p.SentEntries(3);
+  p.SentEntries(3, 10);
   EXPECT_TRUE(p.paused());
   EXPECT_EQ(p.next, Index(5)) << "not known to have arrived";
 }
 
 TEST(Progress, ReplicatingSendsAhead) {
-  Progress p(Index(5), 2);
+  Progress p(Index(5), {.messages = 2});
   p.MaybeUpdate(Index(4));
   p.BecomeReplicate();
-  p.SentEntries(3);
+  p.SentEntries(3, 10);
   EXPECT_EQ(p.next, Index(8));
   EXPECT_FALSE(p.paused());
-  p.SentEntries(1);
+  p.SentEntries(1, 10);
   EXPECT_TRUE(p.paused()) << "the window is full";
 }
 
 TEST(Progress, OldRejectionsAreIgnored) {
-  Progress p(Index(5), 10);
+  Progress p(Index(5), {.messages = 10});
   EXPECT_FALSE(p.MaybeDecrease(Index(3), Index(2))) << "not what we asked last";
   EXPECT_TRUE(p.MaybeDecrease(Index(4), Index(2)));
   EXPECT_EQ(p.next, Index(3));
   p.MaybeUpdate(Index(6));
   p.BecomeReplicate();
   EXPECT_FALSE(p.MaybeDecrease(Index(6), Index(2)));
-  p.SentEntries(3);
+  p.SentEntries(3, 10);
   EXPECT_TRUE(p.MaybeDecrease(Index(9), Index(2)));
   EXPECT_EQ(p.next, Index(7)) << "never below what is known to match";
 }
 
 TEST(Progress, AfterASnapshotProbingGoesOnBehindIt) {
-  Progress p(Index(1), 10);
+  Progress p(Index(1), {.messages = 10});
   p.BecomeSnapshot(Index(20));
   EXPECT_TRUE(p.paused());
   p.BecomeProbe();
@@ -56,7 +69,7 @@ TEST(Progress, AfterASnapshotProbingGoesOnBehindIt) {
 }
 
 TEST(Tracker, FollowsTheConfiguration) {
-  Tracker tracker(1);
+  Tracker tracker({.messages = 1});
   tracker.SwitchTo({.voters = {1, 2}, .learners = {3}}, Index(7));
   EXPECT_TRUE(tracker.Find(3)->is_learner);
   tracker.Find(2)->MaybeUpdate(Index(9));
@@ -68,7 +81,7 @@ TEST(Tracker, FollowsTheConfiguration) {
 
 TEST(Tracker, LearnersDoNotCount) {
   const ConfState conf{.voters = {1, 2, 3}, .learners = {4}};
-  Tracker tracker(1);
+  Tracker tracker({.messages = 1});
   tracker.SwitchTo(conf, Index(1));
   tracker.Find(1)->match = Index(5);
   tracker.Find(4)->match = Index(5);
@@ -79,7 +92,7 @@ TEST(Tracker, LearnersDoNotCount) {
 
 TEST(Tracker, QuorumIsActiveWhenAMajorityAnswered) {
   const ConfState conf{.voters = {1, 2, 3}};
-  Tracker tracker(1);
+  Tracker tracker({.messages = 1});
   tracker.SwitchTo(conf, Index(1));
   for (auto& [id, p] : tracker.all()) p.recent_active = id == 1;
   EXPECT_FALSE(tracker.QuorumActive(conf));
