@@ -72,6 +72,9 @@ std::string_view Recovery::TakeEntry(std::string_view data) {
   newest_term_ = std::max(newest_term_, entry.term);
   last_seen_ = entry.index;
 
+  if (replaced_) return {};  // what Finish says
+  if (foreign_ && entry.index <= foreign_->index) foreign_.reset();
+
   if (entry.index <= from_.index) {
     // It cuts off whatever the log held behind it.
     entries.clear();
@@ -96,6 +99,7 @@ std::string_view Recovery::TakeState(std::string_view data) {
   if (state.commit < out_.hard_state.commit) return "a state whose commit goes back";
   if (state.term < newest_term_) return "a state older than the entries before it";
   out_.hard_state = state;
+  replaced_ |= foreign_ && state.commit >= foreign_->index;
   return {};
 }
 
@@ -109,6 +113,10 @@ std::string_view Recovery::TakeSnapshot(std::string_view data) {
     // A snapshot of our own log leaves the entries behind it alone. One that came from the leader because our log was
     // wrong at its index replaces the log: what stood behind would outlive the term that overruled it.
     if (term_at_from_ != from_.term) out_.entries.clear();
+  } else if (snapshot.index > from_.index && !replaced_) {
+    const uint64_t offset = snapshot.index - from_.index - 1;
+    const bool ours = offset < out_.entries.size() && out_.entries[offset].term == snapshot.term;
+    if (!ours) foreign_ = snapshot;
   }
   out_.snapshots.push_back(std::move(snapshot));
   return {};
@@ -117,6 +125,13 @@ std::string_view Recovery::TakeSnapshot(std::string_view data) {
 Index Recovery::last_index() const { return from_.index + out_.entries.size(); }
 
 Status Recovery::Finish() {
+  if (replaced_) {
+    return Status(
+        StatusCode::kNotFound,
+        ToAbsl(fmt::format("wal: {}: the log goes on behind a snapshot at index {}, term {}, that another member "
+                           "sent: it cannot be read from index {}",
+                           file_, foreign_->index.value, foreign_->term.value, from_.index.value)));
+  }
   if (!has_from_) {
     return Status(StatusCode::kNotFound, ToAbsl(fmt::format("wal: {}: snapshot not found: index {}, term {}", file_,
                                                             from_.index.value, from_.term.value)));

@@ -42,7 +42,7 @@ class Recovery {
 
   // The segments in order, each once. After an error only the destructor may be called.
   Status Read(const std::string& file, std::string_view segment, bool newest);
-  // After the newest. NotFound: no snapshot record matches `from`.
+  // After the newest. NotFound: no snapshot record matches `from`, or a snapshot behind it has replaced the log.
   Status Finish();
 
   Recovered& recovered() { return out_; }
@@ -71,6 +71,10 @@ class Recovery {
   std::optional<Term> term_at_from_;  // of the entry at from.index, while the log holds one
   Term newest_term_;                  // of all entries so far
   Index last_seen_;                   // of the entry read last
+  // A snapshot behind `from_` whose entry the log does not hold: it came from the leader. It has replaced the log once
+  // a state commits it; where the log goes on without it, a crash came before that state.
+  std::optional<raft::SnapshotMeta> foreign_;
+  bool replaced_ = false;  // by foreign_
 };
 
 }  // namespace tenon::wal

@@ -66,7 +66,8 @@ class Wal {
   Status Append(const raft::HardState* state, std::span<const raft::Entry> entries);
 
   // A record that Open can start from. At a persist point: Append a state with commit >= index first. When a snapshot
-  // of the leader replaces the log: this first, then the state, so that commit never points behind the log.
+  // of the leader replaces the log: this first, then the state, in one sync: commit never points behind the log, and
+  // the record without the state counts for nothing. The next entry is meta.index + 1.
   Status SaveSnapshot(const raft::SnapshotMeta& meta);
 
   Status Sync();

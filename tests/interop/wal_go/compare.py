@@ -54,7 +54,7 @@ def main():
         go = os.path.join(root, "wal_go")
         build_reader(go)
         good = True
-        for case in ["plain", "terms", "released", "torn"]:
+        for case in ["plain", "terms", "released", "replaced", "torn"]:
             where = os.path.join(root, case)
             start = run(tool, "write", case, where).split()
             etcd = run(go, "read", where, *start)  # first: Tenon's Open writes

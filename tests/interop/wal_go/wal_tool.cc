@@ -70,6 +70,14 @@ raft::SnapshotMeta Write(const std::string& what, const std::string& dir) {
     for (uint64_t i = 151; i <= 200; i++) Append(*wal, 1, i, i * 37 % 900, i - 1);
     Must(wal->Sync());
     return Snapshot(120, 1);
+  } else if (what == "replaced") {  // by a snapshot of the leader, far behind the log's end
+    const raft::HardState state{.term = Term(2), .vote = 0, .commit = Index(1000)};
+    Must(wal->SaveSnapshot(Snapshot(1000, 2)));
+    Must(wal->Append(&state, {}));
+    Must(wal->Sync());
+    for (uint64_t i = 1001; i <= 1050; i++) Append(*wal, 2, i, i * 37 % 900, i - 1);
+    Must(wal->Sync());
+    return Snapshot(1000, 2);
   } else if (what == "torn") {
     for (int round = 0; round < 3; round++) {
       Must(wal->Sync());
@@ -120,7 +128,7 @@ int Main(int argc, char** argv) {
          {.index = Index(std::strtoull(argv[3], nullptr, 10)), .term = Term(std::strtoull(argv[4], nullptr, 10))});
     return 0;
   }
-  std::fprintf(stderr, "usage: wal_tool write plain|terms|released|torn DIR | wal_tool read DIR INDEX TERM\n");
+  std::fprintf(stderr, "usage: wal_tool write plain|terms|released|replaced|torn DIR | wal_tool read DIR INDEX TERM\n");
   return 2;
 }
 

@@ -222,5 +222,81 @@ TEST_F(RecoveryTest, EntriesCutOffBeforeTheSnapshotDoNotComeBack) {
   EXPECT_TRUE(out_.entries.empty()) << "4 and 5 were cut off by the new 2";
 }
 
+// ---- a snapshot of the leader ----
+
+TEST_F(RecoveryTest, TheLogGoesOnBehindASnapshotOfTheLeader) {
+  Add(MakeEntry(1, 1, "a"));
+  Add(MakeState(1, 1));
+  Add(MakeSnapshot(100, 3));
+  Add(MakeState(3, 100));
+  Add(MakeEntry(3, 101, "b"));
+  Add(MakeState(3, 101));
+  ASSERT_TRUE(Recover(100, MakeSnapshot(100, 3)).ok());
+  EXPECT_THAT(Show(out_.entries), ElementsAre("3.101:b"));
+}
+
+TEST_F(RecoveryTest, BehindASnapshotOfTheLeaderNothingMayFollow) {
+  Add(MakeEntry(1, 1, "a"));
+  Add(MakeSnapshot(100, 3));
+  Add(MakeState(3, 100));
+  ASSERT_TRUE(Recover(100, MakeSnapshot(100, 3)).ok());
+  EXPECT_TRUE(out_.entries.empty());
+  EXPECT_EQ(out_.hard_state.commit, Index(100));
+}
+
+TEST_F(RecoveryTest, ASnapshotOfTheLeaderReplacesATailThatDiffers) {
+  Add(MakeEntry(1, 1, "a"));
+  Add(MakeEntry(2, 2, "wrong"));
+  Add(MakeEntry(2, 3, "wrong"));
+  Add(MakeState(2, 1));
+  Add(MakeSnapshot(2, 1));
+  Add(MakeState(3, 2));
+  ASSERT_TRUE(Recover(2, MakeSnapshot(2, 1)).ok());
+  EXPECT_TRUE(out_.entries.empty()) << "entry 3 of the term that was overruled";
+}
+
+TEST_F(RecoveryTest, FromBeforeASnapshotOfTheLeaderTheLogCannotBeRead) {
+  Add(MakeEntry(1, 1, "a"));
+  Add(MakeState(1, 1));
+  Add(MakeSnapshot(100, 3));
+  Add(MakeState(3, 100));
+  Add(MakeEntry(3, 101, "b"));
+  Add(MakeState(3, 101));
+  const Status status = Recover(1);
+  EXPECT_EQ(status.code(), StatusCode::kNotFound);
+  EXPECT_THAT(std::string(Message(status)),
+              HasSubstr("behind a snapshot at index 100, term 3, that another member sent"));
+}
+
+TEST_F(RecoveryTest, NorFromBeforeOneThatReplacedItsTail) {
+  Add(MakeEntry(1, 1, "a"));
+  Add(MakeEntry(2, 2, "wrong"));
+  Add(MakeState(2, 1));
+  Add(MakeSnapshot(2, 3));
+  Add(MakeState(3, 2));
+  EXPECT_EQ(Recover(1).code(), StatusCode::kNotFound);
+}
+
+TEST_F(RecoveryTest, ASnapshotOfTheLeaderThatACrashLeftWithoutItsCommitCountsForNothing) {
+  Add(MakeEntry(1, 1, "a"));
+  Add(MakeState(1, 1));
+  Add(MakeSnapshot(3, 2));  // the state behind it was torn away
+  Add(MakeEntry(2, 2, "b"));
+  Add(MakeEntry(2, 3, "c"));
+  Add(MakeState(2, 3));
+  ASSERT_TRUE(Recover(1).ok()) << Recover(1);
+  EXPECT_THAT(Show(out_.entries), ElementsAre("1.1:a", "2.2:b", "2.3:c"));
+}
+
+TEST_F(RecoveryTest, ASnapshotOfOurOwnLogReplacesNothing) {
+  Add(MakeEntry(1, 1, "a"));
+  Add(MakeEntry(1, 2, "b"));
+  Add(MakeState(1, 2));
+  Add(MakeSnapshot(1, 1));
+  Add(MakeState(1, 2));
+  ASSERT_TRUE(Recover(1).ok());
+  EXPECT_THAT(Show(out_.entries), ElementsAre("1.1:a", "1.2:b"));
+}
+
 }  // namespace
 }  // namespace tenon::wal
