@@ -7,10 +7,11 @@
 
 namespace tenon::mvcc {
 
-std::list<std::shared_ptr<Views::Pin>>::iterator Views::AddLocked(int64_t revision) {
+std::list<std::shared_ptr<Views::Pin>>::iterator Views::AddLocked(int64_t revision, bool keeps_all) {
   auto pin = std::make_shared<Pin>();
   pin->revision = revision;
   pin->opened_ns = clock_.MonoNs();
+  pin->keeps_all = keeps_all;
   return pins_.insert(pins_.end(), std::move(pin));
 }
 
@@ -25,6 +26,11 @@ Views::Handle Views::OpenAtCompactRevision() {
   return Handle(this, AddLocked(compact_revision_.load(std::memory_order_relaxed)));
 }
 
+Views::Handle Views::KeepAll() {
+  MutexLock lock(&mutex_);
+  return Handle(this, AddLocked(INT64_MIN, /*keeps_all=*/true));
+}
+
 void Views::SetCompactRevision(int64_t revision) {
   MutexLock lock(&mutex_);
   CHECK_GE(revision, compact_revision_.load(std::memory_order_relaxed));
@@ -36,7 +42,7 @@ bool Views::NoneBelow(int64_t revision) {
   MutexLock lock(&mutex_);
   for (const auto& pin : pins_) {
     if (pin->revision >= revision || pin->ended.load(std::memory_order_relaxed)) continue;
-    if (now - pin->opened_ns < max_age_ns_) return false;
+    if (pin->keeps_all || now - pin->opened_ns < max_age_ns_) return false;
     pin->ended.store(true, std::memory_order_release);
   }
   return true;

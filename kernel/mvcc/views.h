@@ -20,6 +20,7 @@ class Views {
     int64_t revision;
     uint64_t opened_ns;
     std::atomic<bool> ended{false};
+    bool keeps_all = false;  // at any age
   };
 
   Views(Clock& clock, uint64_t max_age_ns) : clock_(clock), max_age_ns_(max_age_ns) {}
@@ -30,6 +31,9 @@ class Views {
   Result<Handle> Open(int64_t revision);
   // A reader of the compact revision itself: nothing that is there now goes away. For HashKV. [any]
   Handle OpenAtCompactRevision();
+  // While it lives no row is removed, also not of a compaction that has begun. It does not end by its age: whoever
+  // asks for it sees to that. For a state on its way to another member. [apply], so that no removal is half done
+  Handle KeepAll();
 
   int64_t compact_revision() const { return compact_revision_.load(std::memory_order_acquire); }
   void SetCompactRevision(int64_t revision);  // [apply]
@@ -40,7 +44,7 @@ class Views {
   bool AnyBelow(int64_t revision);
 
  private:
-  std::list<std::shared_ptr<Pin>>::iterator AddLocked(int64_t revision);
+  std::list<std::shared_ptr<Pin>>::iterator AddLocked(int64_t revision, bool keeps_all = false);
 
   Clock& clock_;
   const uint64_t max_age_ns_;

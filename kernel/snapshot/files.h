@@ -29,6 +29,7 @@ class NewFile {
   NewFile(const NewFile&) = delete;
 
   Status Append(std::string_view bytes);
+  File& file() { return *file_; }  // what was appended, for reading it once more
   Status Commit(uint64_t number);
 
  private:

@@ -1,9 +1,8 @@
 #include "kernel/snapshot/stream.h"
 
+#include <algorithm>
 #include <array>
-#include <optional>
-#include <string>
-#include <vector>
+#include <utility>
 
 #include "kernel/base/coding.h"
 
@@ -11,6 +10,7 @@ namespace tenon::snapshot {
 namespace {
 
 constexpr std::string_view kFormat = TENON_STREAM_FORMAT;
+constexpr std::string_view kKey = "key";
 constexpr size_t kMaxKey = 511, kMaxValue = 64 << 20, kMaxTableName = 64;
 
 // The first byte of a frame.
@@ -40,29 +40,6 @@ bool TakeBigEndian64(std::string_view& from, uint64_t& v) {
   v = GetBigEndian64(from.data());
   from.remove_prefix(8);
   return true;
-}
-
-Result<uint64_t> WriteRows(storage::Snapshot& snapshot, uint32_t table, FrameWriter& frames) {
-  ASSIGN_OR_RETURN(storage::Cursor cursor, snapshot.OpenCursor(table, {}, {}, TENON_CUR_NO_FILL));
-  std::array<tenon_kv, 256> rows;
-  std::string frame(1, kRows);
-  uint64_t count = 0;
-  for (;;) {
-    ASSIGN_OR_RETURN(const size_t n, cursor.Next(rows, 1 << 20));
-    for (size_t i = 0; i < n; i++) {
-      // A row is never split: it begins a frame of its own if it does not fit.
-      if (frame.size() > 1 && frame.size() + rows[i].key.n + rows[i].val.n > kFrameTarget) {
-        RETURN_IF_ERROR(frames.Write(frame));
-        frame.assign(1, kRows);
-      }
-      AppendBytes(frame, storage::View(rows[i].key));
-      AppendBytes(frame, storage::View(rows[i].val));
-    }
-    count += n;
-    if (n == 0) break;
-  }
-  if (frame.size() > 1) RETURN_IF_ERROR(frames.Write(frame));
-  return count;
 }
 
 // Where a reader's rows go; the default keeps nothing.
@@ -186,34 +163,129 @@ Result<Index> AppliedIndex(storage::Engine& engine, storage::Snapshot& snapshot)
 
 }  // namespace
 
-Result<Index> WriteStream(storage::Engine& engine, std::span<const storage::TableSpec> tables, const Sink& sink) {
-  ASSIGN_OR_RETURN(storage::Snapshot snapshot, engine.OpenSnapshot());
-  ASSIGN_OR_RETURN(const Index index, AppliedIndex(engine, snapshot));
-  FrameWriter frames(sink);
+// ---- writing ----
+
+StreamProducer::StreamProducer(storage::Engine& engine, storage::Snapshot at, bool keeps_rows)
+    : engine_(engine), at_(std::move(at)), keeps_rows_(keeps_rows), frames_([this](std::string_view bytes) {
+        to_->append(bytes);
+        return Ok();
+      }) {}
+
+Result<std::unique_ptr<StreamProducer>> StreamProducer::Begin(storage::Engine& engine,
+                                                              std::span<const storage::TableSpec> tables,
+                                                              storage::Snapshot at, bool keeps_rows) {
+  std::unique_ptr<StreamProducer> made(new StreamProducer(engine, std::move(at), keeps_rows));
+  ASSIGN_OR_RETURN(made->index_, AppliedIndex(engine, *made->at_));
+  for (const storage::TableSpec& spec : tables) {
+    const Result<uint32_t> id = engine.FindTable(spec.name);
+    if (absl::IsNotFound(id.status())) continue;
+    RETURN_IF_ERROR(id);
+    made->tables_.push_back({spec, *id});
+  }
+  std::stable_partition(made->tables_.begin(), made->tables_.end(), [](const Table& t) { return t.spec.name != kKey; });
+  if (!made->tables_.empty() && made->tables_.back().spec.name == kKey) {
+    ASSIGN_OR_RETURN(storage::Cursor cursor,
+                     made->at_->OpenCursor(made->tables_.back().id, {}, {}, TENON_CUR_REVERSE | TENON_CUR_KEYS_ONLY));
+    tenon_kv last;
+    ASSIGN_OR_RETURN(const size_t n, cursor.Next({&last, 1}, 1));
+    // Of a table without rows it is the least key that there may be.
+    if (n > 0) made->key_end_ = storage::View(last.key);
+    made->key_end_ += '\0';
+  }
+  return made;
+}
+
+Result<bool> StreamProducer::Produce(std::string& to, size_t n) {
+  const size_t enough = to.size() > SIZE_MAX - n ? SIZE_MAX : to.size() + n;
+  to_ = &to;
+  if (!std::exchange(begun_, true)) RETURN_IF_ERROR(Header());
+  while (!ended_ && to.size() < enough) {
+    if (table_ == tables_.size()) {
+      RETURN_IF_ERROR(Trailer());
+      ended_ = true;
+    } else {
+      RETURN_IF_ERROR(Rows(tables_[table_], enough));
+    }
+  }
+  return ended_;
+}
+
+Status StreamProducer::Header() {
   std::string frame(1, kHeader);
   frame += kFormat;
-  AppendBigEndian64(frame, index.value);
-  RETURN_IF_ERROR(frames.Write(frame));
-
-  std::vector<uint64_t> counts;
-  for (const storage::TableSpec& spec : tables) {
-    const Result<uint32_t> table = engine.FindTable(spec.name);
-    if (absl::IsNotFound(table.status())) continue;
-    RETURN_IF_ERROR(table);
-    frame = {static_cast<char>(kTable), static_cast<char>(spec.hint)};
-    frame += spec.name;
-    RETURN_IF_ERROR(frames.Write(frame));
-    ASSIGN_OR_RETURN(const uint64_t count, WriteRows(snapshot, *table, frames));
-    counts.push_back(count);
-  }
-
-  frame.assign(1, kTrailer);
-  AppendBigEndian64(frame, index.value);
-  AppendVarint(frame, counts.size());
-  for (const uint64_t count : counts) AppendVarint(frame, count);
-  RETURN_IF_ERROR(frames.Write(frame));
-  return index;
+  AppendBigEndian64(frame, index_.value);
+  return frames_.Write(frame);
 }
+
+Status StreamProducer::Trailer() {
+  at_.reset();
+  std::string frame(1, kTrailer);
+  AppendBigEndian64(frame, index_.value);
+  AppendVarint(frame, tables_.size());
+  for (const Table& table : tables_) AppendVarint(frame, table.rows);
+  return frames_.Write(frame);
+}
+
+// Until the stream has n bytes, or the table ends.
+Status StreamProducer::Rows(Table& table, size_t n) {
+  const bool is_key = table.spec.name == kKey;
+  if (!std::exchange(in_table_, true)) {
+    std::string frame = {static_cast<char>(kTable), static_cast<char>(table.spec.hint)};
+    frame += table.spec.name;
+    RETURN_IF_ERROR(frames_.Write(frame));
+    next_key_.clear();
+    frame_.assign(1, kRows);
+    if (is_key && keeps_rows_) at_.reset();
+  }
+  std::optional<storage::Snapshot> fresh;
+  if (!at_) {
+    ASSIGN_OR_RETURN(fresh, engine_.OpenSnapshot());
+  }
+  ASSIGN_OR_RETURN(storage::Cursor cursor,
+                   (fresh ? *fresh : *at_)
+                       .OpenCursor(table.id, next_key_, is_key ? std::string_view(key_end_) : std::string_view(),
+                                   TENON_CUR_NO_FILL));
+  std::array<tenon_kv, 256> rows;
+  bool end = false;
+  do {
+    ASSIGN_OR_RETURN(const size_t got, cursor.Next(rows, kFrameTarget));
+    end = got == 0;
+    for (size_t i = 0; i < got; i++) {
+      // A row is never split: it begins a frame of its own if it does not fit.
+      if (frame_.size() > 1 && frame_.size() + rows[i].key.n + rows[i].val.n > kFrameTarget) {
+        RETURN_IF_ERROR(frames_.Write(frame_));
+        frame_.assign(1, kRows);
+      }
+      AppendBytes(frame_, storage::View(rows[i].key));
+      AppendBytes(frame_, storage::View(rows[i].val));
+    }
+    table.rows += got;
+    if (got > 0) {
+      next_key_.assign(storage::View(rows[got - 1].key));
+      next_key_ += '\0';
+    }
+  } while (!end && to_->size() < n);
+  if (!end) return Ok();
+  if (frame_.size() > 1) RETURN_IF_ERROR(frames_.Write(frame_));
+  in_table_ = false;
+  table_++;
+  return Ok();
+}
+
+Result<Index> WriteStream(storage::Engine& engine, std::span<const storage::TableSpec> tables, const Sink& sink) {
+  ASSIGN_OR_RETURN(storage::Snapshot at, engine.OpenSnapshot());
+  ASSIGN_OR_RETURN(const std::unique_ptr<StreamProducer> stream,
+                   StreamProducer::Begin(engine, tables, std::move(at), /*keeps_rows=*/false));
+  std::string piece;
+  for (bool end = false; !end;) {
+    piece.clear();
+    ASSIGN_OR_RETURN(end, stream->Produce(piece, kFrameTarget));
+    RETURN_IF_ERROR(sink(piece));
+  }
+  return stream->index();
+}
+
+// ---- reading ----
 
 Result<Index> CheckStream(const Source& source) {
   Target nothing;

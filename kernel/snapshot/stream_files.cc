@@ -46,4 +46,11 @@ Result<Index> StreamFiles::Save(storage::Engine& engine, Index applied) {
   return Index(indexes.size() < kKept ? 0 : indexes[indexes.size() - kKept]);
 }
 
+// The others are gone for good first: one of a greater index would be taken for the newer state.
+Status StreamFiles::Replace(const std::string& path, Index index) {
+  RETURN_IF_ERROR(KeepNewest(disk_, directory_, kSuffix, 0));
+  RETURN_IF_ERROR(disk_.SyncDirectory(directory_));
+  return disk_.Rename(path, PathOf(index.value));
+}
+
 }  // namespace tenon::snapshot

@@ -24,6 +24,9 @@ class StreamFiles {
   // log may go: that of the older of two files, 0 while there is only one. [persist]
   Result<Index> Save(storage::Engine& engine, Index applied);
 
+  // Makes `path`, a sound stream in this folder, the only one; the folder is to be synced then. [main]
+  Status Replace(const std::string& path, Index index);
+
  private:
   static constexpr std::string_view kSuffix = "stream";
   static constexpr size_t kKept = 2;
