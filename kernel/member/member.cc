@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernel/base/log.h"
+#include "kernel/member/install.h"
 #include "proto/peer.pb.h"
 #include "proto/wal.pb.h"
 
@@ -27,6 +28,10 @@ struct Member::Log {
 
 Result<std::unique_ptr<Member>> Member::Open(World world, std::unique_ptr<storage::Engine> engine, Options options) {
   ASSIGN_OR_RETURN(DataDir data, DataDir::Open(world.disk, options.data_dir, options.wal_dir, options.engine));
+  wal::Options log;
+  log.segment_bytes = options.log_segment_bytes;
+  log.sync = options.log_sync;
+  RETURN_IF_ERROR(InstallFetchedState(world.disk, data, *engine, log));
   RETURN_IF_ERROR(engine->Open(data.engine()));
   std::unique_ptr<Member> member(new Member(std::move(world), std::move(options), std::move(data)));
   member->engine_ = std::move(engine);
@@ -119,6 +124,12 @@ Result<Member::Log> Member::RecoverLog(const apply::AppliedState& applied, const
         "the newest sound stream in {} ends at index {}, and the log no longer reaches back that far ({}): restore a "
         "stream, or start with an empty data-dir",
         data_.streams(), applied.index.value, Message(found.status())));
+  }
+  if (absl::IsNotFound(found.status())) {
+    return absl::DataLossError(fmt::format(
+        "the engine in {} ends at index {}, and the log does not reach back that far ({}): remove this member from the "
+        "cluster and let it join again with an empty data-dir, or restore a backup into an empty one",
+        data_.engine(), applied.index.value, Message(found.status())));
   }
   ASSIGN_OR_RETURN(auto opened, std::move(found));
   wal::Recovered& recovered = opened.second;
