@@ -185,10 +185,12 @@ Status Member::OpenNode() {
       applied, options_.apply);
   node_ = std::make_unique<node::Node>(
       node::Node::Parts{std::move(log.wal), std::move(log.raft), std::move(log.bootstrap), *applier_, world_.clock,
-                        world_.node, world_.wal, world_.metrics, world_.fatal, world_.peers, nullptr,
+                        world_.node, world_.wal, world_.metrics, world_.fatal, world_.peers,
+                        [this](raft::Message message) { FetchState(std::move(message)); },
                         [this](const cluster::MemberChange& change) { OnMemberChanged(change); }, world_.restart},
       options_.node);
   peer_desk_ = std::make_unique<node::PeerDesk>(*node_, *membership_);
+  if (world_.peers != nullptr) OpenTransfer();
 
   if (world_.leases != nullptr) {
     // On the apply thread: in order, and before whatever the new leader's term applies here.
@@ -248,6 +250,49 @@ void Member::ServePeers() {
   set(cluster::FoundingMembers(options_.founders, options_.cluster_token));
   if (const auto known = membership_->List(); !known.empty()) set(known);
   world_.peers->Serve(&*peer_desk_);
+}
+
+void Member::OpenTransfer() {
+  snapshot::StateSource::Parts parts{*engine_, world_.clock, world_.apply, world_.history, {}, {}, world_.fatal, {}};
+  parts.keep_rows = [this] { return std::make_shared<mvcc::Views::Handle>(store_->views().KeepAll()); };
+  parts.conf = [this](storage::Snapshot& snapshot) -> Result<raft::ConfState> {
+    const Result<std::string_view> row = snapshot.Get(tables_.meta, storage::meta::kConfState);
+    RETURN_IF_ERROR(row);
+    return cluster::ConfStateFromJson(*row);
+  };
+  parts.ended = [](MemberId, bool) {};  // the node asks until the member follows
+  state_source_ = std::make_unique<snapshot::StateSource>(std::move(parts));
+  for (const char* name : {"OpenState", "ReadState", "CloseState"}) {
+    peer_desk_->Add(name, [this, name](const PeerSender& from, std::string request, PeerHandler::Done done) {
+      state_source_->Call(from, name, std::move(request), std::move(done));
+    });
+  }
+  state_fetch_ = std::make_unique<snapshot::StateFetch>(
+      world_.disk, world_.clock, world_.worker, data_.streams(),
+      [peers = world_.peers](MemberId to, std::string_view method, std::string request, uint64_t timeout_ns,
+                             Peers::Done done) {
+        peers->Call(to, {}, method, std::move(request), timeout_ns, std::move(done));
+      },
+      options_.fetch);
+}
+
+void Member::FetchState(raft::Message message) {
+  const MemberId from = message.from;
+  const Index least = message.snapshot->index;
+  const bool begun =
+      state_fetch_->Start(from, least, [this, message = std::move(message)](Result<raft::SnapshotMeta> meta) mutable {
+        if (absl::IsCancelled(meta.status())) return;
+        if (meta.ok()) {
+          message.snapshot = *std::move(meta);
+          node_->Restored(std::move(message));
+        } else {
+          LOG_WARN("cannot fetch the state: it is asked for again", {"error", meta.status()});
+        }
+      });
+  if (begun) {
+    LOG_INFO("fetching the state of another member: this one is too far behind its log", LogField::Hex("from", from),
+             {"least-index", least});
+  }
 }
 
 void Member::OnMemberChanged(const cluster::MemberChange& change) {
@@ -350,13 +395,17 @@ void Member::Stop(const std::function<void()>& join) {
   disk_watch_->Stop();
   no_space_->Stop();
   persister_->Stop();
-  if (world_.peers != nullptr) world_.peers->Serve(nullptr);
+  if (world_.peers != nullptr) {
+    world_.peers->Serve(nullptr);
+    state_fetch_->Stop();
+  }
   node_->Stop();
   join();
   persister_->Final();
 }
 
 Status Member::Close() {
+  state_source_.reset();
   watch_.reset();
   store_.reset();
   return engine_->Close();

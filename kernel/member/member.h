@@ -36,6 +36,8 @@
 #include "kernel/ports/disk.h"
 #include "kernel/ports/executor.h"
 #include "kernel/ports/peers.h"
+#include "kernel/snapshot/state_fetch.h"
+#include "kernel/snapshot/state_source.h"
 #include "kernel/snapshot/stream_files.h"
 #include "kernel/storage/engine.h"
 #include "kernel/wal/wal.h"
@@ -74,10 +76,12 @@ class Member {
     // Made known to the cluster at each start.
     std::string name;
     std::vector<std::string> client_urls;
-    // Only a member that never ran needs these. It joins, or it is one of the founders, by its name; none: the only one.
+    // Only a member that never ran needs these. It joins, or it is one of the founders, by its name; none: the only
+    // one.
     std::vector<std::string> peer_urls;
     std::string cluster_token;
     std::vector<cluster::Founder> founders;
+    snapshot::StateFetch::Options fetch;
     std::optional<Join> join;
 
     uint64_t log_segment_bytes = wal::Options().segment_bytes;
@@ -153,6 +157,8 @@ class Member {
   Result<Log> FoundLog(const apply::AppliedState& applied, const wal::Options& wal_options);
   Result<Log> RecoverLog(const apply::AppliedState& applied, const wal::Options& wal_options);
   Status OpenNode();
+  void OpenTransfer();
+  void FetchState(raft::Message message);
   void ServePeers();
   void OnMemberChanged(const cluster::MemberChange& change);
   void AwaitReplay();
@@ -175,6 +181,8 @@ class Member {
   std::unique_ptr<apply::Applier> applier_;
   std::unique_ptr<node::Node> node_;
   std::unique_ptr<node::PeerDesk> peer_desk_;
+  std::unique_ptr<snapshot::StateSource> state_source_;
+  std::unique_ptr<snapshot::StateFetch> state_fetch_;
   std::unique_ptr<node::Persister> persister_;
   std::unique_ptr<node::NoSpace> no_space_;
   std::unique_ptr<node::DiskWatch> disk_watch_;

@@ -165,9 +165,12 @@ void Node::Unreachable(MemberId id) {
 }
 
 void Node::Restored(raft::Message message) {
+  fetched_ = true;
   Put([&](Inbox& inbox) {
     inbox.jobs.push_back([this, message = std::move(message)]() mutable {
       raft_.Step(std::move(message)).IgnoreError();  // an old one by now: then the state is of no use
+      while (raft_.HasReady()) Carry(raft_.TakeReady());
+      fetched_ = false;
     });
   });
 }
@@ -191,9 +194,8 @@ void Node::HandOver(absl::AnyInvocable<void()> done) {
       LOG_INFO("leadership transfer starting", LogField::Hex("local-member-id", raft_.id()),
                LogField::Hex("transferee-member-id", to));
       raft_.TransferLeader(to);
-      transfers_.push_back({to, clock_.MonoNs() + election_ns_, [done = std::move(done)](const Status&) mutable {
-                              done();
-                            }});
+      transfers_.push_back(
+          {to, clock_.MonoNs() + election_ns_, [done = std::move(done)](const Status&) mutable { done(); }});
     });
   });
 }
@@ -244,6 +246,7 @@ void Node::Turn() {
   }
   for (raft::Message& m : inbox.messages) TakeMessage(std::move(m));
   for (auto& job : inbox.jobs) job();
+  if (restoring_) return;
   if (inbox.tick) {
     raft_.Tick();
     if (peers_ != nullptr) WatchFetches(clock_.MonoNs());
@@ -277,9 +280,10 @@ void Node::OnTick() {
 }
 
 void Node::TakeMessage(raft::Message&& message) {
-  if (message.type == raft::MessageType::kSnap) {
-    // It says that the log cannot go on: what was appended since then by others' grace counts as well.
-    if (message.snapshot && message.snapshot->index > raft_.commit() && fetch_state_) fetch_state_(std::move(message));
+  if (message.type == raft::MessageType::kSnap && message.snapshot && message.snapshot->index > raft_.commit() &&
+      !raft_.log().Matches({message.snapshot->term, message.snapshot->index})) {
+    // Its state comes first; raft hears of it when that is here.
+    if (message.term >= raft_.term() && fetch_state_ && !fetched_) fetch_state_(std::move(message));
     return;
   }
   raft_.Step(std::move(message)).IgnoreError();  // from nobody of ours, or of no use to the role we have
@@ -289,14 +293,14 @@ void Node::TakeApplied(Index applied) {
   if (applied <= raft_.applied()) return;
   const Status status = raft_.Step(raft_.AppliedMessage(applied));
   CHECK_MSG(status.ok(), std::string(Message(status)));
-  // A sole voter sends its log to nobody. Others keep what a follower may still need; while one fetches a state, all that
-  // comes behind that.
+  // A sole voter sends its log to nobody. Others keep what a follower may still need; while one fetches a state, all
+  // that comes behind that.
   const uint64_t kept = IsSoleVoter() ? options_.log_entries_kept : options_.log_entries_for_followers;
   if (applied.value > kept + raft_.first_index().value + 1000 && fetching_.empty()) raft_.CompactLog(applied - kept);
 }
 
-// A leader goes on asking a member that needs a state to fetch one, and keeps the log that it will need behind it, until
-// the member follows again or is gone.
+// A leader goes on asking a member that needs a state to fetch one, and keeps the log that it will need behind it,
+// until the member follows again or is gone.
 void Node::WatchFetches(uint64_t now) {
   if (!Leads()) return fetching_.clear();
   for (const auto& [id, progress] : raft_.progress()->all()) {
@@ -367,11 +371,11 @@ void Node::Carry(raft::Ready ready) {
 
   if (ready.hard_state) deferred_state_ = ready.hard_state;
   if (!ready.entries.empty() || ready.must_sync || !ready.after_append.empty() || ready.snapshot) {
-    // A commit index alone is not worth a write: it goes out with the next entries, or at the next checkpoint. Who leads
-    // nobody may as well write here; a leader of others must not wait for its disk, nor a follower.
+    // A commit index alone is not worth a write: it goes out with the next entries, or at the next checkpoint. Who
+    // leads nobody may as well write here; a leader of others must not wait for its disk, nor a follower.
     restoring_ = ready.snapshot.has_value();
-    log_writer_.Write({std::exchange(deferred_state_, std::nullopt), std::move(ready.entries), std::move(ready.snapshot),
-                       ready.must_sync, std::move(ready.after_append)},
+    log_writer_.Write({std::exchange(deferred_state_, std::nullopt), std::move(ready.entries),
+                       std::move(ready.snapshot), ready.must_sync, std::move(ready.after_append)},
                       IsSoleVoter());
   }
   if (restoring_) return;

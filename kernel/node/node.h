@@ -45,8 +45,9 @@ class Node {
     uint64_t max_batch = 1500;               // proposals in one append
     uint64_t max_ahead = 4500;               // appended and not applied: beyond, proposals wait in the inbox
     uint64_t log_entries_kept = 1000;        // in memory behind the applied index, of a cluster of one
-    uint64_t log_entries_for_followers = 10'000;  // the same, for members that are behind; further back they get a state
-    uint64_t max_message_bytes = 64 << 20;        // of messages in the inbox: beyond, they are dropped
+    uint64_t log_entries_for_followers =
+        10'000;                             // the same, for members that are behind; further back they get a state
+    uint64_t max_message_bytes = 64 << 20;  // of messages in the inbox: beyond, they are dropped
   };
   struct Parts {
     std::unique_ptr<wal::Wal> wal;
@@ -59,8 +60,8 @@ class Node {
     metrics::Registry& metrics;
     std::function<void(Status)> fatal;
     Peers* peers = nullptr;  // null: nobody is ever reached
-    // A follower whose log cannot be continued from ours needs a state at or behind the message's snapshot: fetch it, and
-    // give the message back to Restored. Null: it is dropped.
+    // A follower whose log cannot be continued from ours needs a state at or behind the message's snapshot: fetch it,
+    // and give the message back to Restored. Null: it is dropped.
     std::function<void(raft::Message)> fetch_state = nullptr;
     // A change of members was carried out; node 0: it did not fit. [apply]
     std::function<void(const cluster::MemberChange&)> member_changed = nullptr;
@@ -91,7 +92,7 @@ class Node {
   // (tenonpb.ProposeResponse). FailedPrecondition: it does not lead, nothing was appended. [any]
   void Forwarded(std::string request, PeerHandler::Done done);
   void Unreachable(MemberId id);  // [any]
-  // A fetched state is on disk: `message` names it now. [any]
+  // A fetched state is on disk: `message` names it now. No other is asked for until raft took it or refused it. [any]
   void Restored(raft::Message message);
   // Makes `to` the leader. NotLeader; Timeout: it did not become it in the time of an election. [any]
   void MoveLeader(MemberId to, absl::AnyInvocable<void(Status)> done);
@@ -226,8 +227,9 @@ class Node {
   std::vector<std::pair<Index, Term>> terms_;  // first index of each term that the kept log may still name
   uint64_t leader_elected_ns_ = 0;             // when this member last heard of a new one
   std::map<MemberId, uint64_t> fetching_;      // leader: who needs a state, and when we last said so
+  std::atomic<bool> fetched_{false};           // a state is on disk that raft does not know of yet
   bool restoring_ = false;                     // the log is about to begin with a fetched state: nothing else counts
-  Term leads_;  // the term in which OnRole was told that we lead; 0: we do not
+  Term leads_;                                 // the term in which OnRole was told that we lead; 0: we do not
 
   // What others may look at.
   std::atomic<bool> reads_are_current_{false};  // sole voter, leader, and its term's first entry is applied

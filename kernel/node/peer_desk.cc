@@ -13,7 +13,8 @@ Status PeerDesk::Check(const PeerSender& from) const {
         fmt::format("this is cluster {:x}, not {:x}", membership_.cluster_id(), from.cluster_id));
   }
   if (membership_.IsRemoved(from.member_id)) {
-    return absl::NotFoundError(fmt::format("member {:x} has been permanently removed from the cluster", from.member_id));
+    return absl::NotFoundError(
+        fmt::format("member {:x} has been permanently removed from the cluster", from.member_id));
   }
   return Ok();
 }

@@ -1,9 +1,9 @@
 // What becomes of a proposal: appended by this member if it leads, else handed to the leader by a call, else it waits.
 //
-// The leader's answer to the call says where the entries stand in its log, so that each fate is known as early as it can
-// be: refused means appended nowhere, and asking again is safe; appended and then replaced by an entry of another term
-// means lost for ever, and asking again is safe as well. Only who is never told waits for the deadline.
-// Source of the words at a deadline: etcd server/etcdserver/server.go, parseProposeCtxErr.
+// The leader's answer to the call says where the entries stand in its log, so that each fate is known as early as it
+// can be: refused means appended nowhere, and asking again is safe; appended and then replaced by an entry of another
+// term means lost for ever, and asking again is safe as well. Only who is never told waits for the deadline. Source of
+// the words at a deadline: etcd server/etcdserver/server.go, parseProposeCtxErr.
 #include <algorithm>
 
 #include "kernel/base/errors.h"
@@ -133,9 +133,8 @@ void Node::Forward(const BatchPtr& batch) {
                  Node* const node = door->node;
                  if (node == nullptr) return;
                  node->Put([&](Inbox& inbox) {
-                   inbox.jobs.push_back([node, batch, status, answer = std::move(answer)] {
-                     node->OnForwarded(batch, status, answer);
-                   });
+                   inbox.jobs.push_back(
+                       [node, batch, status, answer = std::move(answer)] { node->OnForwarded(batch, status, answer); });
                  });
                });
 }
@@ -171,7 +170,8 @@ void Node::Forwarded(std::string request, PeerHandler::Done done) {
       response.set_term(raft_.term().value);
       response.set_index(raft_.last_index().value + 1);
       const Status status = raft_.Propose(std::move(message->entries));
-      if (absl::IsUnavailable(status)) return done(Status(StatusCode::kFailedPrecondition, ToAbsl(Message(status))), {});
+      if (absl::IsUnavailable(status))
+        return done(Status(StatusCode::kFailedPrecondition, ToAbsl(Message(status))), {});
       done(status, status.ok() ? response.SerializeAsString() : std::string());
     });
   });
@@ -221,7 +221,8 @@ void Node::ExpireProposals(uint64_t now) {
   pending_metric_.Set(static_cast<double>(pending));
 }
 
-// Those whose place in the log went to an entry of another term: as a batch of their own, to be proposed anew. Null: none.
+// Those whose place in the log went to an entry of another term: as a batch of their own, to be proposed anew. Null:
+// none.
 Node::BatchPtr Node::Lost(Batch& batch) {
   if (batch.first.value == 0) return nullptr;
   BatchPtr lost;

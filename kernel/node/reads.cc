@@ -1,7 +1,7 @@
 // Linearizable reads: one ReadIndex round serves all that wait when it is sent (thesis 6.4).
 //
-// A round whose question or answer is lost is asked anew with a new context after half a second, as in etcd, and at once
-// when a leader is found; readers wait meanwhile, up to their deadline.
+// A round whose question or answer is lost is asked anew with a new context after half a second, as in etcd, and at
+// once when a leader is found; readers wait meanwhile, up to their deadline.
 #include "kernel/base/errors.h"
 #include "kernel/node/node.h"
 
