@@ -293,10 +293,25 @@ void Node::TakeApplied(Index applied) {
   if (applied <= raft_.applied()) return;
   const Status status = raft_.Step(raft_.AppliedMessage(applied));
   CHECK_MSG(status.ok(), std::string(Message(status)));
-  // A sole voter sends its log to nobody. Others keep what a follower may still need; while one fetches a state, all
-  // that comes behind that.
+  CompactLog();
+}
+
+// A sole voter sends its log to nobody. Others keep what a follower may still need; while one fetches a state, all that
+// comes behind that.
+void Node::CompactLog() {
+  if (!fetching_.empty()) return;
   const uint64_t kept = IsSoleVoter() ? options_.log_entries_kept : options_.log_entries_for_followers;
-  if (applied.value > kept + raft_.first_index().value + 1000 && fetching_.empty()) raft_.CompactLog(applied - kept);
+  const Index applied = raft_.applied();
+  Index to;
+  if (applied.value > kept + raft_.first_index().value + 1000) to = applied - kept;
+  if (const raft::Log& log = raft_.log(); log.bytes() > 2 * options_.log_bytes_kept) {
+    uint64_t bytes = log.bytes();
+    for (Index i = log.first_index(); i <= applied && bytes > options_.log_bytes_kept; i = i + 1) {
+      bytes -= raft::SizeBytes(log.At(i));
+      to = std::max(to, i);
+    }
+  }
+  if (to.value != 0) raft_.CompactLog(to);
 }
 
 // A leader goes on asking a member that needs a state to fetch one, and keeps the log that it will need behind it,

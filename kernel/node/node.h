@@ -47,6 +47,8 @@ class Node {
     uint64_t log_entries_kept = 1000;        // in memory behind the applied index, of a cluster of one
     uint64_t log_entries_for_followers =
         10'000;                             // the same, for members that are behind; further back they get a state
+    uint64_t log_bytes_kept = 64 << 20;     // of either: large entries are kept for a shorter time
+    uint64_t max_batch_bytes = 4 << 20;     // of proposals that go to the leader together
     uint64_t max_message_bytes = 64 << 20;  // of messages in the inbox: beyond, they are dropped
   };
   struct Parts {
@@ -153,6 +155,7 @@ class Node {
   void OnTick();
   void TakeMessage(raft::Message&& message);
   void TakeApplied(Index applied);
+  void CompactLog();
   void TakePersisted(Index index);
   void TakeTransfers(uint64_t now);
   void WatchFetches(uint64_t now);

@@ -46,7 +46,11 @@ void Node::TakeProposals(Proposals& proposals) {
   for (size_t begin = 0; begin < n;) {
     size_t end = begin + 1;
     if (!is_change(proposals[begin])) {
-      while (end < n && !is_change(proposals[end])) end++;
+      uint64_t bytes = proposals[begin]->bytes.size();
+      while (end < n && !is_change(proposals[end]) &&
+             (bytes += proposals[end]->bytes.size()) <= options_.max_batch_bytes) {
+        end++;
+      }
     }
     auto batch = std::make_shared<Batch>(Batch{now, now + options_.request_timeout_ns, {}, {}, {}});
     batch->proposals.assign(std::make_move_iterator(proposals.begin() + static_cast<ptrdiff_t>(begin)),
@@ -90,6 +94,9 @@ void Node::Release() {
 // ---- where they go ----
 
 void Node::Place(const BatchPtr& batch) {
+  // From now on the place in the batch is the place in the log.
+  std::erase_if(batch->proposals, [](const auto& p) { return p == nullptr || p->completed(); });
+  if (batch->proposals.empty()) return;
   if (Leads()) return PlaceAsLeader(batch);
   if (raft_.leader() != 0 && peers_ != nullptr) return Forward(batch);
   Park(batch);
@@ -98,14 +105,10 @@ void Node::Place(const BatchPtr& batch) {
 void Node::PlaceAsLeader(const BatchPtr& batch) {
   std::vector<raft::Entry> entries;
   entries.reserve(batch->proposals.size());
-  for (const auto& proposal : batch->proposals) {
-    if (proposal == nullptr) continue;
-    entries.push_back({.type = proposal->type, .payload = proposal});
-  }
+  for (const auto& proposal : batch->proposals) entries.push_back({.type = proposal->type, .payload = proposal});
   const Index first = raft_.last_index() + 1;
   const Status status = raft_.Propose(std::move(entries));
   if (status.ok()) {
-    std::erase(batch->proposals, nullptr);  // place in the batch = place in the log
     batch->first = first;
     batch->term = raft_.term();
   } else if (absl::IsResourceExhausted(status)) {
@@ -117,8 +120,6 @@ void Node::PlaceAsLeader(const BatchPtr& batch) {
 
 void Node::Forward(const BatchPtr& batch) {
   raft::Message message{.type = raft::MessageType::kProp, .to = raft_.leader(), .from = raft_.id()};
-  std::erase_if(batch->proposals, [](const auto& p) { return p == nullptr || p->completed(); });
-  if (batch->proposals.empty()) return;
   for (const auto& proposal : batch->proposals) {
     message.entries.push_back({.type = proposal->type, .payload = proposal});
     applier_.forwarded().Add(proposal);
@@ -146,11 +147,12 @@ void Node::OnForwarded(const BatchPtr& batch, const Status& status, const std::s
     batch->first = Index(response.index());
     batch->term = Term(response.term());
   } else if (absl::IsResourceExhausted(status)) {
-    for (const auto& proposal : batch->proposals) applier_.forwarded().Take(proposal->request().id);
     Fail(*batch, errors::TooManyRequests());
   } else if (absl::IsFailedPrecondition(status) || absl::IsUnavailable(status)) {
     // It does not lead, or the call was never sent: nothing was appended.
-    for (const auto& proposal : batch->proposals) applier_.forwarded().Take(proposal->request().id);
+    for (const auto& proposal : batch->proposals) {
+      if (proposal != nullptr) applier_.forwarded().Take(proposal->request().id);
+    }
     Park(batch);
   }
 }

@@ -21,6 +21,7 @@ Log::Log(const SnapshotMeta& compacted, std::vector<Entry> entries, Index commit
     CHECK_EQ(e.index, previous.index + 1);
     CHECK_GE(e.term, previous.term);
     previous = {e.term, e.index};
+    bytes_ += SizeBytes(e);
   }
   CHECK_LE(compacted_.index, applied_);
   CHECK_LE(applied_, committed_);
@@ -74,7 +75,7 @@ void Log::Append(std::vector<Entry>&& entries, Term term) {
   for (Entry& e : entries) {
     e.term = term;
     e.index = ++index;
-    entries_.push_back(std::move(e));
+    PushBack(std::move(e));
   }
 }
 
@@ -89,12 +90,15 @@ std::optional<Index> Log::MaybeAppend(EntryId previous, std::vector<Entry>&& ent
               fmt::format("a leader contradicts entry {}, which is committed up to {}: safety is gone", from.value,
                           committed_.value));
     if (from <= last_index()) {
-      entries_.erase(entries_.begin() + static_cast<ptrdiff_t>(from - compacted_.index - 1), entries_.end());
+      while (last_index() >= from) {
+        bytes_ -= SizeBytes(entries_.back());
+        entries_.pop_back();
+      }
       unstable_.CutAt(from);
     }
     for (; first_new != entries.end(); ++first_new) {
       CHECK_EQ(first_new->index, last_index() + 1);
-      entries_.push_back(std::move(*first_new));
+      PushBack(std::move(*first_new));
     }
   }
   CommitTo(std::min(leader_commit, last_new));
@@ -104,6 +108,7 @@ std::optional<Index> Log::MaybeAppend(EntryId previous, std::vector<Entry>&& ent
 void Log::Restore(const SnapshotMeta& snapshot) {
   CHECK_GT(snapshot.index, committed_);
   entries_.clear();
+  bytes_ = 0;
   compacted_ = {snapshot.term, snapshot.index};
   committed_ = snapshot.index;
   unstable_.Restore(snapshot);
@@ -113,7 +118,15 @@ void Log::CompactTo(Index index) {
   CHECK_LE(index, applied_);
   if (index <= compacted_.index) return;
   compacted_ = {At(index).term, index};
-  while (!entries_.empty() && entries_.front().index <= index) entries_.pop_front();
+  while (!entries_.empty() && entries_.front().index <= index) {
+    bytes_ -= SizeBytes(entries_.front());
+    entries_.pop_front();
+  }
+}
+
+void Log::PushBack(Entry&& entry) {
+  bytes_ += SizeBytes(entry);
+  entries_.push_back(std::move(entry));
 }
 
 void Log::CommitTo(Index index) {

@@ -52,6 +52,9 @@ class Log {
   // term is <= `term`, or unknown (then the term is 0).
   EntryId FindConflictByTerm(Index index, Term term) const;
 
+  // Of all entries that are kept, as SizeBytes counts them.
+  uint64_t bytes() const { return bytes_; }
+
   // Appends as leader: numbers the entries and gives them `term`.
   void Append(std::vector<Entry>&& entries, Term term);
   // Appends what a leader sent after `previous`. Cuts off a tail that conflicts; never touches what agrees, because the
@@ -75,9 +78,11 @@ class Log {
 
  private:
   Index MaxAppliable() const;
+  void PushBack(Entry&& entry);
 
   EntryId compacted_;          // the entry in front of entries_
   std::deque<Entry> entries_;  // entries_[i] has index compacted_.index + 1 + i
+  uint64_t bytes_ = 0;
   Unstable unstable_;
   Index committed_;
   Index applying_;  // handed to apply
