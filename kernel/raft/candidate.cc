@@ -64,6 +64,11 @@ Status Raft::StepCandidate(Candidate& candidate, Message& m) {
 }
 
 void Raft::OnVoteResp(Candidate& candidate, const Message& m) {
+  // Who refuses says what it knows to be committed. It may be a change of members that we have and do not know to be
+  // committed: then we ask for votes that are not needed any more and perhaps never given, because who was removed by
+  // it has a longer log and may not campaign itself. (raft-rs does this; etcd's raft can stay without a leader here.)
+  if (m.reject && log_.MaybeCommit({m.log_term, m.commit}) && HasUnappliedConfChange())
+    return BecomeFollower(term_, 0);                                   // first apply it: others may vote then
   if (candidate.pre != (m.type == MessageType::kPreVoteResp)) return;  // an answer to another question
   candidate.votes.try_emplace(m.from, !m.reject);
   const VoteResult result = JointVote(conf_, [&](MemberId voter) -> std::optional<bool> {

@@ -55,6 +55,8 @@ void Raft::TickLeader(Leader& leader) {
   if (leader.heartbeat_elapsed < config_.heartbeat_ticks) return;
   leader.heartbeat_elapsed = 0;
   BroadcastHeartbeat(leader);
+  // The target may have been at work on the very change that removes us, and then it did not campaign.
+  if (leaving()) MaybeSendTimeoutNow(leader);
 }
 
 // Thesis 6.2: a leader that nobody hears must not keep its clients waiting.
@@ -166,8 +168,7 @@ void Raft::OnAppendResp(Leader& leader, const Message& m) {
   if (!peer) return;
   while (MaybeSendAppend(m.from, *progress, false)) {
   }
-  if (m.from == leader.transferee && progress->match == log_.last_index())
-    Send({.type = MessageType::kTimeoutNow, .to = m.from});
+  if (m.from == leader.transferee) MaybeSendTimeoutNow(leader);
 }
 
 // The logs do not agree at m.index. The member says that it has an entry of term m.log_term at m.reject_hint: we know
@@ -217,10 +218,15 @@ void Raft::OnTransferLeader(Leader& leader, MemberId to) {
   if (to == id()) return;
   election_elapsed_ = 0;  // it has the time of an election
   leader.transferee = to;
-  if (progress->match == log_.last_index())
-    Send({.type = MessageType::kTimeoutNow, .to = to});
-  else
-    MaybeSendAppend(to, *progress, true);
+  if (!MaybeSendTimeoutNow(leader)) MaybeSendAppend(to, *progress, true);
+}
+
+// The target may campaign once it has all that we have.
+bool Raft::MaybeSendTimeoutNow(Leader& leader) {
+  const Progress* progress = leader.tracker.Find(leader.transferee);
+  if (progress == nullptr || progress->match != log_.last_index()) return false;
+  Send({.type = MessageType::kTimeoutNow, .to = leader.transferee});
+  return true;
 }
 
 // A leader that is no voter of the incoming configuration takes no more proposals and makes one of the others leader:

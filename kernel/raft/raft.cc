@@ -77,15 +77,27 @@ HardState AtLeastTerm(HardState hard_state, Term last_term) {
   return hard_state;
 }
 
+// A leader appends a change of members only when it has applied the one before (thesis 4.1): that one is committed,
+// whatever the commit index on disk says. It is written behind the entries, and a torn write loses it. To ask the
+// voters of two configurations ago for votes would not be safe, as a majority of them may have left.
+Index CommittedByChanges(const std::vector<Entry>& entries) {
+  Index newest, before;
+  for (const Entry& e : entries)
+    if (e.type != EntryType::kNormal) before = std::exchange(newest, e.index);
+  return before;
+}
+
 }  // namespace
 
 Raft::Raft(Config config)
     : config_(std::move(config)),
-      log_(config_.compacted, std::move(config_.entries), std::max(config_.hard_state.commit, config_.applied),
+      log_(config_.compacted, config_.entries,
+           std::max({config_.hard_state.commit, config_.applied, CommittedByChanges(config_.entries)}),
            config_.applied),
       conf_(Sorted(std::move(config_.conf))),
       random_(config_.seed),
       last_hard_state_(config_.hard_state) {
+  config_.entries = std::vector<Entry>();
   CHECK_NE(config_.id, 0u);
   CHECK_GT(config_.heartbeat_ticks, 0);
   CHECK_GT(config_.election_ticks, config_.heartbeat_ticks);
@@ -180,11 +192,16 @@ void Raft::OnVote(const Message& m) {
   const bool pre = m.type == MessageType::kPreVote;
   const bool may_vote = vote_ == m.from || (vote_ == 0 && leader() == 0) || (pre && m.term > term_);
   const bool granted = may_vote && log_.IsUpToDate({m.log_term, m.index});
-  // A grant carries the term that was asked for, else the asker would take it for an old answer.
-  Send({.type = pre ? MessageType::kPreVoteResp : MessageType::kVoteResp,
-        .to = m.from,
-        .term = granted ? m.term : term_,
-        .reject = !granted});
+  // A grant carries the term that was asked for, else the asker would take it for an old answer. A refusal says what is
+  // committed, see OnVoteResp.
+  Message answer{.type = pre ? MessageType::kPreVoteResp : MessageType::kVoteResp, .to = m.from, .term = m.term};
+  if (!granted) {
+    answer.term = term_;
+    answer.reject = true;
+    answer.commit = log_.committed();
+    answer.log_term = *log_.TermAt(log_.committed());
+  }
+  Send(std::move(answer));
   if (granted && !pre) {
     election_elapsed_ = 0;
     vote_ = m.from;

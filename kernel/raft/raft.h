@@ -191,6 +191,7 @@ class Raft {
   void OnSnapStatus(Leader& leader, MemberId from, bool success);
   void OnUnreachable(Leader& leader, MemberId from);
   void OnTransferLeader(Leader& leader, MemberId to);
+  bool MaybeSendTimeoutNow(Leader& leader);
   void HandOver(Leader& leader);
   void MaybeLeaveJoint(Leader& leader);
   bool MaybeCommit(Leader& leader);

@@ -67,6 +67,7 @@ class Cluster {
   void ProcessAppend(MemberId id);  // the writer finishes its oldest write and answers
   void ProcessApply(MemberId id);   // apply finishes its oldest batch and answers
   Status Deliver(Message m);        // to a member that is down: lost
+  void Send(MemberId from, Message m) { Post(members_.at(from), std::move(m)); }
   // Everything that can be done is done, until nothing is left to do.
   void Stabilize();
 

@@ -43,13 +43,15 @@ std::string Render(const SnapshotMeta& s) {
 }  // namespace
 
 std::string RoleName(Role role) {
-  static constexpr const char* kNames[] = {"Follower", "Candidate", "Leader", "PreCandidate"};
+  static constexpr const char* kNames[] = {"StateFollower", "StateCandidate", "StateLeader", "StatePreCandidate"};
   return kNames[static_cast<int>(role)];
 }
 
 std::string Render(const Entry& e) {
-  const char* kind = e.type == EntryType::kNormal ? "" : "conf ";
-  return fmt::format("{}/{} {}\"{}\"", e.term.value, e.index.value, kind, e.bytes());
+  if (e.type == EntryType::kNormal)
+    return fmt::format("{}/{} EntryNormal \"{}\"", e.term.value, e.index.value, e.bytes());
+  const std::string type = e.type == EntryType::kConfChange ? "EntryConfChange" : "EntryConfChangeV2";
+  return fmt::format("{}/{} {}{}{}", e.term.value, e.index.value, type, e.bytes().empty() ? "" : " ", e.bytes());
 }
 
 std::string Render(const std::vector<Entry>& entries) {
@@ -84,16 +86,15 @@ std::string Render(const HardState& h) {
 }
 
 std::string Render(const Ready& ready) {
-  std::string out;
+  std::string out = fmt::format("Ready MustSync={}:\n", ready.must_sync);
   if (ready.soft_state)
-    out += fmt::format("  Lead:{} Role:{}\n", ready.soft_state->leader, RoleName(ready.soft_state->role));
+    out += fmt::format("  Lead:{} State:{}\n", ready.soft_state->leader, RoleName(ready.soft_state->role));
   if (ready.hard_state) out += "  HardState " + Render(*ready.hard_state) + "\n";
   if (!ready.entries.empty()) out += "  Entries " + Render(ready.entries) + "\n";
   if (ready.snapshot) out += "  Snapshot " + Render(*ready.snapshot) + "\n";
-  if (ready.must_sync) out += "  must sync\n";
   for (const Message& m : ready.messages) out += "  send " + Render(m) + "\n";
   for (const Message& m : ready.after_append) out += "  after append " + Render(m) + "\n";
-  if (!ready.committed.empty()) out += "  Committed " + Render(ready.committed) + "\n";
+  if (!ready.committed.empty()) out += "  CommittedEntries " + Render(ready.committed) + "\n";
   for (const ReadState& r : ready.reads) out += fmt::format("  Read Context:{} Index:{}\n", r.context, r.index.value);
   return out;
 }

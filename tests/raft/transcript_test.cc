@@ -4,13 +4,20 @@
 //   > COMMAND ARGUMENTS       until the next empty line: what it printed
 //   # and everything else     for the reader
 //
-// add-nodes FROM-TO voters=1,2,3 [learners=4] [prevote] [checkquorum] [inflight=N] [bytes=N]   with an empty log
+// The words and the rendering are those of etcd's raft (rafttest), as far as they go: there a Ready's answers are part
+// of its messages, here they stand behind "after append", because that is where they are.
+//
+// add-nodes FROM-TO voters=1,2,3 [learners=4] [prevote] [checkquorum] [inflight=N] [inflight-bytes=N] [bytes=N]
+//           [uncommitted=N]   with an empty log; an election timeout is 3 ticks, a heartbeat 1
 // bootstrap ID v1 v2       the founding entries, on a member without a configuration
-// campaign ID | tick ID N | timeout ID TICKS | propose ID TEXT... | propose-conf-change ID WORDS...
+// campaign ID | tick-heartbeat ID | tick-election ID | tick ID N | set-randomized-election-timeout ID TICKS
+// propose ID TEXT... | propose-conf-change ID [implicit|explicit] v2 l3 r4   nothing behind ID: leave joint
 // read-index ID CONTEXT
 // transfer-leadership ID TO | forget-leader ID | report-unreachable ID PEER | report-snapshot ID PEER ok|failed
 // process-ready ID | process-append-thread ID | process-apply-thread ID
-// deliver ID...            what waits for these members | drop FROM TO | drop-all
+// deliver-msgs ID... [from=ID]   what waits for these members | drop FROM TO | drop-all
+// duplicate FROM TO        what waits comes twice | delay FROM TO: the oldest that waits comes behind all others
+// send-snapshot FROM TO    of what FROM has applied, unasked
 // stabilize [ID...]        these members, or all, work until nothing is left to do
 // crash ID [WRITES [TORN]] | restart ID | persist ID | compact ID INDEX
 // status ID | raft-log ID | raft-state
@@ -35,9 +42,7 @@ bool rewrite = false;
 class Transcript {
  public:
   Transcript() {
-    cluster_.on_ready = [this](Member& m, const Ready& r) {
-      out_ += fmt::format("{} Ready\n", m.config.id) + Render(r);
-    };
+    cluster_.on_ready = [this](Member& m, const Ready& r) { out_ += fmt::format("{} ", m.config.id) + Render(r); };
     cluster_.on_apply = [this](Member& m, const Entry& e) {
       out_ += fmt::format("{} applied {}", m.config.id, Render(e));
       if (e.type != EntryType::kNormal) out_ += ": " + Render(m.state.conf);
@@ -96,6 +101,10 @@ class Transcript {
         config.check_quorum = true;
       else if (name == "inflight")
         config.max_inflight = std::stoull(value);
+      else if (name == "inflight-bytes")
+        config.max_inflight_bytes = std::stoull(value);
+      else if (name == "uncommitted")
+        config.max_uncommitted_bytes = std::stoull(value);
       else if (name == "bytes")
         config.max_size_per_message = std::stoull(value);
     }
@@ -134,12 +143,13 @@ class Transcript {
     cluster_.ProcessApply(id);
   }
 
-  bool Deliver(MemberId to) {
+  // From everyone, or from one member only.
+  bool Deliver(MemberId to, MemberId from = 0) {
     auto& network = cluster_.network();
     bool any = false;
     std::deque<Message> all = std::exchange(network, {});
     for (Message& m : all) {
-      if (m.to != to) {
+      if (m.to != to || (from != 0 && m.from != from)) {
         network.push_back(std::move(m));
         continue;
       }
@@ -157,6 +167,30 @@ class Transcript {
       out_ += "dropped " + Render(m) + "\n";
       return true;
     });
+  }
+
+  void DeliverMsgs() {
+    MemberId from = 0;
+    if (words_.back().starts_with("from=")) {
+      from = std::stoull(words_.back().substr(5));
+      words_.pop_back();
+    }
+    for (size_t i = 0; i < words_.size(); i++) Deliver(Id(i), from);
+  }
+
+  void Duplicate(MemberId from, MemberId to) {
+    auto& network = cluster_.network();
+    for (size_t i = network.size(); i > 0; i--)
+      if (network[i - 1].from == from && network[i - 1].to == to) network.push_back(network[i - 1]);
+  }
+
+  void SendSnapshot(MemberId from, MemberId to) {
+    const State& state = cluster_[from].state;
+    cluster_.Send(from, {.type = MessageType::kSnap,
+                         .to = to,
+                         .from = from,
+                         .term = raft().term(),
+                         .snapshot = SnapshotMeta{state.applied, state.term, state.conf}});
   }
 
   void Stabilize() {
@@ -196,8 +230,9 @@ class Transcript {
       if (!m.up())
         out_ += fmt::format("{}: down\n", id);
       else
-        out_ += fmt::format("{}: {} Term:{} Lead:{} Commit:{} {}\n", id, RoleName(m->role()), m->term().value,
-                            m->leader(), m->commit().value, Render(m->conf()));
+        out_ += fmt::format("{}: {} ({}) Term:{} Lead:{} Commit:{} {}\n", id, RoleName(m->role()),
+                            IsVoter(m->conf(), id) ? "Voter" : "Non-Voter", m->term().value, m->leader(),
+                            m->commit().value, Render(m->conf()));
     }
   }
 
@@ -214,7 +249,13 @@ const std::map<std::string, std::function<void(Transcript*)>> Transcript::kComma
      [](Transcript* t) {
        for (MemberId i = t->Id(1); i > 0; i--) t->raft().Tick();
      }},
-    {"timeout", [](Transcript* t) { t->raft().SetElectionTimeout(static_cast<int>(t->Id(1))); }},
+    {"tick-heartbeat", [](Transcript* t) { t->raft().Tick(); }},
+    {"tick-election",
+     [](Transcript* t) {
+       for (int i = 0; i < t->cluster_[t->Id()].config.election_ticks; i++) t->raft().Tick();
+     }},
+    {"set-randomized-election-timeout",
+     [](Transcript* t) { t->raft().SetElectionTimeout(static_cast<int>(t->Id(1))); }},
     {"propose", [](Transcript* t) { t->Propose(); }},
     {"propose-conf-change", [](Transcript* t) { t->Say(t->raft().Propose({ConfProposal(t->Rest(1))})); }},
     {"read-index", [](Transcript* t) { t->Say(t->raft().ReadIndex(t->Id(1))); }},
@@ -231,10 +272,16 @@ const std::map<std::string, std::function<void(Transcript*)>> Transcript::kComma
      }},
     {"process-append-thread", [](Transcript* t) { t->AppendThread(t->Id()); }},
     {"process-apply-thread", [](Transcript* t) { t->ApplyThread(t->Id()); }},
-    {"deliver",
+    {"deliver-msgs", [](Transcript* t) { t->DeliverMsgs(); }},
+    {"duplicate", [](Transcript* t) { t->Duplicate(t->Id(0), t->Id(1)); }},
+    {"delay",
      [](Transcript* t) {
-       for (size_t i = 0; i < t->words_.size(); i++) t->Deliver(t->Id(i));
+       auto& network = t->cluster_.network();
+       const auto first = std::find_if(network.begin(), network.end(),
+                                       [&](const Message& m) { return m.from == t->Id(0) && m.to == t->Id(1); });
+       std::rotate(first, std::next(first), network.end());
      }},
+    {"send-snapshot", [](Transcript* t) { t->SendSnapshot(t->Id(0), t->Id(1)); }},
     {"drop", [](Transcript* t) { t->Drop(t->Id(0), t->Id(1)); }},
     {"drop-all", [](Transcript* t) { t->Drop(0, 0); }},
     {"stabilize", [](Transcript* t) { t->Stabilize(); }},
