@@ -8,10 +8,11 @@
 
 namespace tenon::node {
 
-LogWriter::LogWriter(std::unique_ptr<wal::Wal> wal, Executor& executor, metrics::Registry& metrics,
+LogWriter::LogWriter(std::unique_ptr<wal::Wal> wal, Executor& executor, Clock& clock, metrics::Registry& metrics,
                      std::function<void(Durable)> durable, std::function<void(Status)> fatal)
     : wal_(std::move(wal)),
       executor_(executor),
+      clock_(clock),
       durable_(std::move(durable)),
       fatal_(std::move(fatal)),
       fsync_seconds_(metrics.NewHistogram("etcd_disk_wal_fsync_duration_seconds",
@@ -25,6 +26,7 @@ LogWriter::LogWriter(std::unique_ptr<wal::Wal> wal, Executor& executor, metrics:
 void LogWriter::Write(Work work, bool may_run) {
   {
     std::lock_guard lock(mutex_);
+    if (queue_.empty()) queued_ns_ = clock_.MonoNs();
     queue_.push_back(std::move(work));
     if (std::exchange(scheduled_, true)) return;
   }
@@ -37,11 +39,16 @@ void LogWriter::Turn() {
   {
     std::lock_guard lock(mutex_);
     works.swap(queue_);
+    taken_ns_ = queued_ns_;
     scheduled_ = false;
   }
   if (!failed_.ok()) return;
   failed_ = Carry(works);
   if (!failed_.ok()) return fatal_(failed_);
+  {
+    std::lock_guard lock(mutex_);
+    taken_ns_ = 0;
+  }
 
   Durable durable;
   for (Work& work : works) {
@@ -49,6 +56,12 @@ void LogWriter::Turn() {
     durable.restored |= work.snapshot.has_value();
   }
   durable_(std::move(durable));
+}
+
+uint64_t LogWriter::BusySinceNs() const {
+  std::lock_guard lock(mutex_);
+  if (taken_ns_ != 0) return taken_ns_;
+  return queue_.empty() ? 0 : queued_ns_;
 }
 
 Status LogWriter::Carry(std::vector<Work>& works) {

@@ -9,6 +9,7 @@
 
 #include "kernel/base/status.h"
 #include "kernel/metrics/metrics.h"
+#include "kernel/ports/clock.h"
 #include "kernel/ports/executor.h"
 #include "kernel/raft/types.h"
 #include "kernel/wal/wal.h"
@@ -31,7 +32,7 @@ class LogWriter {
 
   // durable: called on the wal thread. fatal: the disk is not to be
   // trusted any more; nothing is called afterwards.
-  LogWriter(std::unique_ptr<wal::Wal> wal, Executor& executor, metrics::Registry& metrics,
+  LogWriter(std::unique_ptr<wal::Wal> wal, Executor& executor, Clock& clock, metrics::Registry& metrics,
             std::function<void(Durable)> durable, std::function<void(Status)> fatal);
 
   // may_run: inside the call, in the wal thread's place, if that sleeps. [any]
@@ -42,6 +43,8 @@ class LogWriter {
   // Everything that was handed in is on disk when it returns. [main]
   Status Flush();
 
+  // Since when the oldest work waits that is not on disk; 0: none does. [any]
+  uint64_t BusySinceNs() const;
   uint64_t bytes_written() const { return bytes_written_.load(std::memory_order_relaxed); }
 
  private:
@@ -50,10 +53,13 @@ class LogWriter {
 
   std::unique_ptr<wal::Wal> wal_;
   Executor& executor_;
+  Clock& clock_;
   const std::function<void(Durable)> durable_;
   const std::function<void(Status)> fatal_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::vector<Work> queue_;
+  uint64_t queued_ns_ = 0;  // when the first of `queue_` came
+  uint64_t taken_ns_ = 0;   // the same for what is being written; 0: nothing is
   bool scheduled_ = false;
   Status failed_;  // [wal]
   std::atomic<uint64_t> bytes_written_{0};

@@ -7,6 +7,7 @@
 #include "kernel/base/errors.h"
 #include "kernel/base/bufs.h"
 #include "kernel/base/log.h"
+#include "kernel/base/units.h"
 #include "kernel/wal/wire.h"
 
 namespace tenon::node {
@@ -29,7 +30,7 @@ Node::Node(Parts p, Options options)
       options_(options),
       election_ns_(static_cast<uint64_t>(p.raft.election_ticks) * options.tick_ns),
       log_writer_(
-          std::move(p.wal), p.wal_executor, p.metrics,
+          std::move(p.wal), p.wal_executor, p.clock, p.metrics,
           [this, self = p.raft.id, restored = std::move(p.restored)](LogWriter::Durable durable) {
             const auto others = std::stable_partition(durable.messages.begin(), durable.messages.end(),
                                                       [&](const raft::Message& m) { return m.to == self; });
@@ -248,8 +249,9 @@ void Node::Turn() {
   for (auto& job : inbox.jobs) job();
   if (restoring_) return;
   if (inbox.tick) {
-    raft_.Tick();
-    if (peers_ != nullptr) WatchFetches(clock_.MonoNs());
+    const uint64_t now = clock_.MonoNs();
+    if (!LeadsWithoutDisk(now)) raft_.Tick();
+    if (peers_ != nullptr) WatchFetches(now);
   }
   // After a restart the founding entries may have to be applied before we may stand for election.
   if (raft_.leader() == 0 && raft_.role() == raft::Role::kFollower && IsSoleVoter()) raft_.Campaign();
@@ -328,6 +330,27 @@ void Node::WatchFetches(uint64_t now) {
       raft_.ReportSnapshot(id, false);
     }
   }
+}
+
+// A leader whose disk does not answer for the time of an election holds everybody up: what it appends commits, but is
+// neither applied nor answered here. So it hands over, and if nobody takes it, it stops to lead all the same, its
+// leases with it (etcd#15247: they were all revoked by a leader that hung in fdatasync). It asks for no votes
+// meanwhile.
+bool Node::LeadsWithoutDisk(uint64_t now) {
+  const uint64_t since = log_writer_.BusySinceNs();
+  if (IsSoleVoter() || since == 0 || now < since + election_ns_) {
+    handing_over_ = false;
+    return false;
+  }
+  if (!Leads()) return true;
+  if (!std::exchange(handing_over_, true)) {
+    LOG_WARN("the log's disk does not answer: handing leadership over", LogField::Hex("local-member-id", raft_.id()),
+             {"for", FormatDurationNs(static_cast<int64_t>(now - since))});
+    if (const MemberId to = BestTransferee(); to != 0) raft_.TransferLeader(to);
+  } else if (now >= since + 2 * election_ns_) {
+    raft_.StepDown();
+  }
+  return true;
 }
 
 void Node::TakeTransfers(uint64_t now) {

@@ -159,6 +159,7 @@ class Node {
   void TakePersisted(Index index);
   void TakeTransfers(uint64_t now);
   void WatchFetches(uint64_t now);
+  bool LeadsWithoutDisk(uint64_t now);
   void Carry(raft::Ready ready);
   void Send(std::vector<raft::Message>&& messages);
   void PublishState();
@@ -231,6 +232,7 @@ class Node {
   uint64_t leader_elected_ns_ = 0;             // when this member last heard of a new one
   std::map<MemberId, uint64_t> fetching_;      // leader: who needs a state, and when we last said so
   std::atomic<bool> fetched_{false};           // a state is on disk that raft does not know of yet
+  bool handing_over_ = false;                  // the disk has kept this leader waiting for too long
   bool restoring_ = false;                     // the log is about to begin with a fetched state: nothing else counts
   Term leads_;                                 // the term in which OnRole was told that we lead; 0: we do not
 

@@ -256,6 +256,10 @@ void Raft::TransferLeader(MemberId to) {
   Step({.type = MessageType::kTransferLeader, .from = to}).IgnoreError();
 }
 
+void Raft::StepDown() {
+  if (role() == Role::kLeader) BecomeFollower(term_, 0);
+}
+
 void Raft::ForgetLeader() {
   if (auto* follower = std::get_if<Follower>(&role_)) follower->leader = 0;
 }

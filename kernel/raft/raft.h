@@ -104,6 +104,7 @@ class Raft {
   void TransferLeader(MemberId to);                  // by the leader, or forwarded to it
   void ReportUnreachable(MemberId peer);             // the transport lost messages to it
   void ReportSnapshot(MemberId peer, bool success);  // the snapshot sent to it has arrived, or not
+  void StepDown();                                   // a leader that cannot do its work leads no more
   void ForgetLeader();                               // a follower may vote again at once
 
   // Forgets entries up to `index`: applied, and persisted by the state machine. Followers behind it get a kSnap whose

@@ -1,4 +1,4 @@
-// A member of a cluster of one, without threads, sockets and disks: raft, log, applier and store, moved by hand.
+// A member, alone or one of several, without threads, sockets and disks: raft, log, applier and store, moved by hand.
 #pragma once
 #include <memory>
 #include <optional>
@@ -23,7 +23,12 @@ class MemberFixture {
   // etcd's 64 MB would be most of what a test, or an input of a fuzzer, takes.
   static constexpr wal::Options kLog{.segment_bytes = 1 << 20};
 
-  explicit MemberFixture(node::Node::Options options = {}, mvcc::Store::Options store = {}) : s(store) {
+  explicit MemberFixture(node::Node::Options options = {}, mvcc::Store::Options store = {})
+      : MemberFixture({{kSelf, "", {"http://localhost:2380"}, {}, false}}, kSelf, nullptr, options, store) {}
+  // One of several founders.
+  MemberFixture(const std::vector<cluster::Member>& founders, MemberId self, Peers* peers,
+                node::Node::Options options = {}, mvcc::Store::Options store = {})
+      : s(store), membership(1, self) {
     EXPECT_TRUE(disk.MakeDirectory("/member").ok());
     EXPECT_TRUE(disk.SyncDirectory("/").ok());
     EXPECT_TRUE(alarms.Restore(*s.engine, s.tables.alarm).ok());
@@ -33,18 +38,13 @@ class MemberFixture {
                                                                s.clock, apply_thread, reader_thread, metrics, Fatal()},
                                          apply::AppliedState{}, apply::Applier::Options{});
 
-    cluster::Member self;
-    self.id = kSelf;
-    self.peer_urls = {"http://localhost:2380"};
-    raft::Entry founding = cluster::FoundingEntries({self})[0];
-    raft::ConfState conf;
-    conf.voters = {kSelf};
     raft::Config raft;
-    raft.id = kSelf;
+    raft.id = self;
+    raft.seed = self;
     node = std::make_unique<node::Node>(
         node::Node::Parts{wal::Wal::Create(disk, "/member/wal", "metadata", kLog).value(), std::move(raft),
-                          std::make_pair(std::vector<raft::Entry>{std::move(founding)}, std::move(conf)), *applier,
-                          s.clock, node_thread, wal_thread, metrics, Fatal()},
+                          std::make_pair(cluster::FoundingEntries(founders), cluster::FoundingConf(founders)), *applier,
+                          s.clock, node_thread, wal_thread, metrics, Fatal(), peers},
         options);
   }
 
@@ -100,12 +100,12 @@ class MemberFixture {
   ManualExecutor node_thread{s.clock}, wal_thread{s.clock}, apply_thread{s.clock}, reader_thread{s.clock};
   metrics::Registry metrics;
   apply::Alarms alarms;
-  cluster::Membership membership{1, kSelf};
+  cluster::Membership membership;
   std::unique_ptr<apply::Applier> applier;
   std::unique_ptr<node::Node> node;
 
  private:
-  uint64_t next_id_ = 0;
+  uint64_t next_id_ = membership.self() << 48;
 };
 
 }  // namespace tenon::testing

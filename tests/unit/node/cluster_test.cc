@@ -1,0 +1,288 @@
+// Three nodes that reach each other: what each says to its callers, seen at the disks and the messages between them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "tests/support/member_fixture.h"
+
+namespace tenon::node {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using testing::MemberFixture;
+
+class Cluster;
+
+// What member `self` sends arrives at once, unless a link is cut.
+class Wire : public Peers {
+ public:
+  Wire(Cluster& cluster, MemberId self) : cluster_(cluster), self_(self) {}
+  void Serve(PeerHandler*) override {}
+  void Set(MemberId, const std::vector<std::string>&) override {}
+  void Send(std::vector<PeerMessage> messages) override;
+  void Call(MemberId to, std::string_view url, std::string_view method, std::string request, uint64_t timeout_ns,
+            Done done) override;
+  uint64_t ActiveSinceNs(MemberId id) override;
+
+ private:
+  Cluster& cluster_;
+  const MemberId self_;
+};
+
+class Cluster : public ::testing::Test {
+ protected:
+  Cluster() {
+    std::vector<cluster::Member> founders;
+    for (MemberId id = 1; id <= 3; id++) {
+      founders.push_back({id, fmt::format("n{}", id), {fmt::format("http://n{}", id)}, {}, false});
+    }
+    for (MemberId id = 1; id <= 3; id++) {
+      wires.push_back(std::make_unique<Wire>(*this, id));
+      members.push_back(std::make_unique<MemberFixture>(founders, id, &*wires.back()));
+      members.back()->node->Start();
+    }
+  }
+
+  MemberFixture& At(MemberId id) { return *members[id - 1]; }
+  // Until nobody has anything to do.
+  void Run() {
+    for (bool any = true; any;) {
+      any = false;
+      for (auto& m : members) any |= RunOne(*m);
+    }
+  }
+  bool RunOne(MemberFixture& m) {
+    bool any = m.node_thread.RunOne() || m.apply_thread.RunOne() || m.reader_thread.RunOne() || m.watch_thread.RunOne();
+    if (!stuck.contains(m.membership.self())) any |= m.wal_thread.RunOne();
+    return any;
+  }
+  void Tick(int n = 1) {
+    for (int i = 0; i < n; i++) {
+      for (auto& m : members) m->s.clock.Advance(100'000'000);
+      Run();
+    }
+  }
+  MemberId Leader() {
+    for (auto& m : members) {
+      if (m->node->state().role == raft::Role::kLeader && !dead.contains(m->membership.self()))
+        return m->membership.self();
+    }
+    return 0;
+  }
+  MemberId ElectLeader() {
+    for (int i = 0; i < 100 && Leader() == 0; i++) Tick();
+    EXPECT_NE(Leader(), 0u);
+    Tick(2);
+    return Leader();
+  }
+  MemberId Follower() { return Leader() == 1 ? 2 : 1; }
+  bool Reaches(MemberId from, MemberId to) { return !dead.contains(from) && !dead.contains(to); }
+
+ public:
+  std::vector<std::unique_ptr<Wire>> wires;
+  std::vector<std::unique_ptr<MemberFixture>> members;
+  std::set<MemberId> dead;   // cut off from everyone
+  std::set<MemberId> stuck;  // disks that do not answer
+  bool lose_answers = false;
+  std::vector<raft::MessageType> sent;
+
+  friend class Wire;
+};
+
+void Wire::Send(std::vector<PeerMessage> messages) {
+  for (PeerMessage& m : messages) {
+    cluster_.sent.push_back(static_cast<raft::MessageType>(m.type));
+    if (!cluster_.Reaches(self_, m.to)) continue;
+    std::string scratch;
+    EXPECT_TRUE(cluster_.At(m.to).node->Deliver({1, self_}, m.bytes.Flatten(scratch)).ok());
+  }
+}
+
+void Wire::Call(MemberId to, std::string_view, std::string_view method, std::string request, uint64_t, Done done) {
+  EXPECT_EQ(method, "Propose");
+  if (!cluster_.Reaches(self_, to)) {
+    return cluster_.At(self_).reader_thread.Post(
+        [done = std::move(done)]() mutable { done(absl::UnavailableError("not sent"), {}); });
+  }
+  cluster_.At(to).node->Forwarded(std::move(request), [this, done = std::move(done)](Status s, std::string a) mutable {
+    if (!cluster_.lose_answers) done(std::move(s), std::move(a));
+  });
+}
+
+uint64_t Wire::ActiveSinceNs(MemberId id) { return cluster_.Reaches(self_, id) ? 1 : 0; }
+
+TEST_F(Cluster, OneLeadsAndAllApplyTheSame) {
+  const MemberId leader = ElectLeader();
+  At(leader).Put("put");
+  Tick(2);
+  EXPECT_THAT(At(leader).answers, ElementsAre("put:OK"));
+  for (auto& m : members) {
+    EXPECT_EQ(m->s.store->revision(), 2);
+    EXPECT_EQ(m->membership.List().size(), 3u);
+    EXPECT_EQ(m->node->state().leader, leader);
+    EXPECT_THAT(m->fatals, IsEmpty());
+  }
+}
+
+TEST_F(Cluster, AWriteIsNotAcknowledgedBeforeAQuorumHasItOnDisk) {
+  const MemberId leader = ElectLeader();
+  for (MemberId id = 1; id <= 3; id++) {
+    if (id != leader) stuck.insert(id);
+  }
+  At(leader).Put("put");
+  Run();
+  EXPECT_THAT(At(leader).answers, IsEmpty());
+  stuck.erase(Follower());
+  Run();
+  EXPECT_THAT(At(leader).answers, ElementsAre("put:OK"));
+}
+
+TEST_F(Cluster, NothingIsAppliedBeforeItIsInTheMembersOwnLog) {
+  const MemberId leader = ElectLeader();
+  stuck.insert(leader);
+  At(leader).Put("put");
+  Run();
+  EXPECT_THAT(At(leader).answers, IsEmpty());
+  EXPECT_EQ(At(leader).s.store->revision(), 1);
+  EXPECT_EQ(At(Follower()).node->state().commit, At(leader).node->state().commit);  // the others are a quorum
+  stuck.clear();
+  Run();
+  EXPECT_THAT(At(leader).answers, ElementsAre("put:OK"));
+}
+
+TEST_F(Cluster, AFollowersWriteIsAnsweredByTheFollower) {
+  ElectLeader();
+  const MemberId follower = Follower();
+  At(follower).Put("put");
+  Tick(2);
+  EXPECT_THAT(At(follower).answers, ElementsAre("put:OK"));
+  At(follower).Read("read");
+  Tick(2);
+  EXPECT_THAT(At(follower).answers, ElementsAre("put:OK", "read:OK"));
+}
+
+TEST_F(Cluster, AWriteWithoutALeaderWaitsForOne) {
+  At(1).Put("early");
+  At(1).Read("read");
+  Run();
+  EXPECT_THAT(At(1).answers, IsEmpty());
+  ElectLeader();
+  Tick(3);
+  EXPECT_THAT(At(1).answers, ::testing::UnorderedElementsAre("early:OK", "read:OK"));
+}
+
+TEST_F(Cluster, AWriteThatALostLeaderTookGoesToTheNextOne) {
+  const MemberId leader = ElectLeader();
+  dead.insert(leader);
+  At(leader).Put("lost");  // appended there, and nowhere else
+  Run();
+  for (int i = 0; i < 100 && Leader() == 0; i++) Tick();
+  ASSERT_NE(Leader(), 0u);
+  At(Leader()).Put("next");
+  Tick(2);
+  dead.clear();
+  Tick(5);
+  EXPECT_THAT(At(leader).answers, ElementsAre("lost:OK"));
+  for (auto& m : members) EXPECT_EQ(m->s.store->revision(), 3);  // each once
+}
+
+TEST_F(Cluster, AWriteWhoseFateIsUnknownTimesOutAndIsNotRepeated) {
+  ElectLeader();
+  const MemberId follower = Follower();
+  lose_answers = true;
+  At(follower).Put("put");
+  Tick(2);
+  EXPECT_THAT(At(follower).answers, ElementsAre("put:OK"));  // its entry came all the same
+  EXPECT_EQ(At(follower).s.store->revision(), 2);
+}
+
+TEST_F(Cluster, WithoutAQuorumAWriteTimesOutWithEtcdsWords) {
+  const MemberId leader = ElectLeader();
+  dead = {Follower(), 6 - leader - Follower()};
+  At(leader).Put("put");
+  Tick(75);
+  ASSERT_EQ(At(leader).answers.size(), 1u);
+  EXPECT_THAT(At(leader).answers[0], ::testing::StartsWith("put:etcdserver: request timed out"));
+}
+
+TEST_F(Cluster, ALinearizableReadNeedsTheQuorumAndIsAskedAnew) {
+  ElectLeader();
+  const MemberId follower = Follower();
+  dead.insert(follower);
+  At(follower).Read("read");
+  Run();
+  EXPECT_THAT(At(follower).answers, IsEmpty());
+  dead.clear();
+  Tick(8);  // the question was lost
+  EXPECT_THAT(At(follower).answers, ElementsAre("read:OK"));
+}
+
+TEST_F(Cluster, LeadershipIsMoved) {
+  const MemberId leader = ElectLeader(), other = Follower();
+  std::vector<Status> answers;
+  At(other).node->MoveLeader(leader, [&](const Status& s) { answers.push_back(s); });
+  At(leader).node->MoveLeader(other, [&](const Status& s) { answers.push_back(s); });
+  Tick(3);
+  ASSERT_EQ(answers.size(), 2u);
+  EXPECT_EQ(Message(answers[0]), "etcdserver: not leader");
+  EXPECT_TRUE(answers[1].ok()) << answers[1];
+  EXPECT_EQ(Leader(), other);
+}
+
+TEST_F(Cluster, AStopHandsLeadershipOverAndWritesGoOn) {
+  const MemberId leader = ElectLeader();
+  bool done = false;
+  At(leader).node->HandOver([&] { done = true; });
+  At(leader).Put("meanwhile");
+  Tick(3);
+  EXPECT_TRUE(done);
+  EXPECT_NE(Leader(), leader);
+  EXPECT_THAT(At(leader).answers, ElementsAre("meanwhile:OK"));
+}
+
+TEST_F(Cluster, ALeaderWhoseDiskDoesNotAnswerHandsOver) {
+  const MemberId leader = ElectLeader();
+  stuck.insert(leader);
+  At(leader).Put("put");
+  Tick(15);
+  EXPECT_NE(Leader(), leader);
+  EXPECT_NE(Leader(), 0u);
+  EXPECT_EQ(At(leader).node->state().role, raft::Role::kFollower);
+  stuck.clear();
+  Tick(3);
+  EXPECT_THAT(At(leader).answers, ElementsAre("put:OK"));
+}
+
+TEST_F(Cluster, ALeaderWithoutDiskAndWithoutOthersLeadsNoMore) {
+  const MemberId leader = ElectLeader();
+  stuck.insert(leader);
+  dead = {Follower(), 6 - leader - Follower()};
+  At(leader).Put("put");
+  Tick(21);
+  EXPECT_EQ(At(leader).node->state().role, raft::Role::kFollower);
+}
+
+TEST_F(Cluster, AMemberIsRemovedAndTheOthersGoOn) {
+  const MemberId leader = ElectLeader(), gone = Follower();
+  cluster::MemberChange change;
+  change.request_id = 77;
+  change.type = raft::ConfChangeType::kRemoveNode;
+  change.member.id = gone;
+  apply::Request request;
+  request.id = 77;
+  At(leader).node->Propose(std::make_shared<const apply::Proposal>(
+      cluster::Encode(change), request, [&](const Status& s, Bufs) { At(leader).Say("remove", s); },
+      raft::EntryType::kConfChange));
+  Tick(3);
+  dead.insert(gone);
+  At(leader).Put("put");
+  Tick(2);
+  EXPECT_THAT(At(leader).answers, ElementsAre("remove:OK", "put:OK"));
+  EXPECT_EQ(At(leader).membership.List().size(), 2u);
+  EXPECT_TRUE(At(leader).membership.IsRemoved(gone));
+}
+
+}  // namespace
+}  // namespace tenon::node
