@@ -48,7 +48,8 @@ Result<AppliedState> ReadAppliedState(storage::Engine& engine, const storage::Ta
   ASSIGN_OR_RETURN(storage::Snapshot snapshot, engine.OpenSnapshot());
   ASSIGN_OR_RETURN(const uint64_t index, ReadNumber(snapshot, tables.meta, storage::meta::kConsistentIndex));
   ASSIGN_OR_RETURN(const uint64_t term, ReadNumber(snapshot, tables.meta, storage::meta::kTerm));
-  AppliedState state{Index(index), Term(term), {}};
+  ASSIGN_OR_RETURN(const uint64_t state_hash, ReadNumber(snapshot, tables.meta, storage::meta::kStateHash));
+  AppliedState state{Index(index), Term(term), {}, state_hash};
   const Result<std::string_view> conf = snapshot.Get(tables.meta, storage::meta::kConfState);
   if (conf.ok()) {
     ASSIGN_OR_RETURN(state.conf, cluster::ConfStateFromJson(*conf));
@@ -77,6 +78,7 @@ Applier::Applier(Parts p, AppliedState state, Options options)
       last_(state.index),
       last_term_(state.term),
       conf_(std::move(state.conf)),
+      state_hash_(state.state_hash),
       applied_(state.index.value),
       applied_term_(state.term.value),
       metrics_(p.metrics),
@@ -94,7 +96,9 @@ Applier::Applier(Parts p, AppliedState state, Options options)
       compaction_last_(p.metrics.NewGauge("etcd_debugging_mvcc_db_compaction_last",
                                           "The unix time of the last db compaction. Resets to 0 on start.")),
       compacted_rows_(
-          p.metrics.NewCounter("etcd_debugging_mvcc_db_compaction_keys_total", "Total number of db keys compacted.")) {}
+          p.metrics.NewCounter("etcd_debugging_mvcc_db_compaction_keys_total", "Total number of db keys compacted.")) {
+  if (const Status status = state_hash_.Open(engine_); !status.ok()) Fatal(status);
+}
 
 ResponseHeader Applier::header() const {
   return {membership_.cluster_id(), membership_.self(), store_.revision(), applied_term().value};
@@ -140,8 +144,10 @@ void Applier::Turn() {
   for (const raft::Entry& entry : entries) {
     if (entry.index <= last_) continue;  // the engine has it: the log is replayed from before the last persist
     CHECK_EQ(entry.index, last_ + 1);
+    const size_t before = batch_.ops().size();
     Apply(entry);
     if (failed_) return;
+    state_hash_.Extend(entry.index, batch_.ops().subspan(before));
     last_ = entry.index;
     last_term_ = entry.term;
   }
@@ -172,6 +178,8 @@ bool Applier::CommitTurn() {
   batch_.Put(tables_.meta, storage::meta::kConsistentIndex, std::string_view(number, 8));
   PutBigEndian64(number, last_term_.value);
   batch_.Put(tables_.meta, storage::meta::kTerm, std::string_view(number, 8));
+  PutBigEndian64(number, state_hash_.value());
+  batch_.Put(tables_.meta, storage::meta::kStateHash, std::string_view(number, 8));
   store_.Seal(batch_);
   const Status status = engine_.Apply(batch_.ops(), last_);
   batch_.Clear();

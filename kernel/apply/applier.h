@@ -23,6 +23,7 @@
 #include "kernel/apply/quota.h"
 #include "kernel/apply/request.h"
 #include "kernel/apply/response.h"
+#include "kernel/apply/state_hash.h"
 #include "kernel/apply/txn.h"
 #include "kernel/base/ids.h"
 #include "kernel/cluster/membership.h"
@@ -41,6 +42,7 @@ struct AppliedState {
   Index index;
   Term term;
   raft::ConfState conf;  // as of `index`; empty before the first founding entry
+  uint64_t state_hash = 0;
 };
 Result<AppliedState> ReadAppliedState(storage::Engine& engine, const storage::Tables& tables);
 
@@ -108,6 +110,7 @@ class Applier {
 
   // Who waits for an entry that another member appends. [any]
   Forwarded& forwarded() { return forwarded_; }
+  const StateHash& state_hash() const { return state_hash_; }  // its marks [any]
 
   ResponseHeader header() const;  // of this moment [any]
 
@@ -171,6 +174,7 @@ class Applier {
   Term last_term_;
   raft::ConfState conf_;
   Forwarded forwarded_;
+  StateHash state_hash_;
   bool failed_ = false;
   bool compacting_ = false;
   bool serving_ = false;

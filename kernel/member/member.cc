@@ -240,6 +240,11 @@ void Member::ServePeers() {
     for (const cluster::Member& m : membership_->List()) *response.add_members() = cluster::ToProto(m);
     done(Ok(), response.SerializeAsString());
   });
+  corruption_watch_ = std::make_unique<node::CorruptionWatch>(
+      node::CorruptionWatch::Parts{world_.worker, *node_, *applier_, alarms_, *membership_, *ids_, *world_.peers});
+  peer_desk_->Add("StateHash", [this](const PeerSender&, std::string, PeerHandler::Done done) {
+    done(Ok(), corruption_watch_->Answer());
+  });
   const auto set = [this](const std::vector<cluster::Member>& members) {
     for (const cluster::Member& m : members) {
       if (m.id != membership_->self()) world_.peers->Set(m.id, m.peer_urls);
@@ -365,6 +370,7 @@ void Member::Announce() {
     persister_->Start();
     no_space_->Start();
     disk_watch_->Start();
+    if (corruption_watch_) corruption_watch_->Start();
     return Ready(Ok());
   }
   const auto& [field, operation] = announcements_.back();
@@ -392,6 +398,7 @@ void Member::Ready(const Status& status) {
 
 void Member::Stop(const std::function<void()>& join) {
   stopped_ = true;
+  if (corruption_watch_) corruption_watch_->Stop();
   disk_watch_->Stop();
   no_space_->Stop();
   persister_->Stop();

@@ -27,6 +27,7 @@
 #include "kernel/mvcc/index_snapshot.h"
 #include "kernel/mvcc/store.h"
 #include "kernel/mvcc/watch_hub.h"
+#include "kernel/node/corruption_watch.h"
 #include "kernel/node/disk_watch.h"
 #include "kernel/node/no_space.h"
 #include "kernel/node/node.h"
@@ -181,6 +182,7 @@ class Member {
   std::unique_ptr<apply::Applier> applier_;
   std::unique_ptr<node::Node> node_;
   std::unique_ptr<node::PeerDesk> peer_desk_;
+  std::unique_ptr<node::CorruptionWatch> corruption_watch_;  // of several members
   std::unique_ptr<snapshot::StateSource> state_source_;
   std::unique_ptr<snapshot::StateFetch> state_fetch_;
   std::unique_ptr<node::Persister> persister_;

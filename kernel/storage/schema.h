@@ -38,6 +38,8 @@ inline constexpr std::string_view kScheduledCompact = "scheduledCompactRev";  //
 inline constexpr std::string_view kFinishedCompact = "finishedCompactRev";    // revision key
 inline constexpr std::string_view kRowSum =
     "tenon_row_sum";  // of the table key: count and sum, 8 bytes each, big-endian
+// kernel/apply/state_hash.h, as of the applied index; 8 bytes big-endian.
+inline constexpr std::string_view kStateHash = "tenon_state_hash";
 inline constexpr std::string_view kStorageVersion = "storageVersion";  // "3.7.0"
 }  // namespace meta
 

@@ -9,6 +9,7 @@
 
 #include "kernel/apply/applier.h"
 #include "kernel/cluster/founding.h"
+#include "kernel/cluster/ids.h"
 #include "kernel/cluster/membership.h"
 #include "kernel/node/node.h"
 #include "kernel/wal/wal.h"
@@ -101,6 +102,7 @@ class MemberFixture {
   metrics::Registry metrics;
   apply::Alarms alarms;
   cluster::Membership membership;
+  cluster::RequestIds ids{membership.self(), 1};
   std::unique_ptr<apply::Applier> applier;
   std::unique_ptr<node::Node> node;
 

@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "kernel/node/corruption_watch.h"
 #include "tests/support/member_fixture.h"
 
 namespace tenon::node {
@@ -41,7 +42,11 @@ class Cluster : public ::testing::Test {
     for (MemberId id = 1; id <= 3; id++) {
       wires.push_back(std::make_unique<Wire>(*this, id));
       members.push_back(std::make_unique<MemberFixture>(founders, id, &*wires.back()));
-      members.back()->node->Start();
+      MemberFixture& m = *members.back();
+      watches.push_back(std::make_unique<CorruptionWatch>(
+          CorruptionWatch::Parts{m.reader_thread, *m.node, *m.applier, m.alarms, m.membership, m.ids, *wires.back()}));
+      m.node->Start();
+      watches.back()->Start();
     }
   }
 
@@ -83,6 +88,7 @@ class Cluster : public ::testing::Test {
  public:
   std::vector<std::unique_ptr<Wire>> wires;
   std::vector<std::unique_ptr<MemberFixture>> members;
+  std::vector<std::unique_ptr<CorruptionWatch>> watches;
   std::set<MemberId> dead;   // cut off from everyone
   std::set<MemberId> stuck;  // disks that do not answer
   bool lose_answers = false;
@@ -101,11 +107,15 @@ void Wire::Send(std::vector<PeerMessage> messages) {
 }
 
 void Wire::Call(MemberId to, std::string_view, std::string_view method, std::string request, uint64_t, Done done) {
-  EXPECT_EQ(method, "Propose");
   if (!cluster_.Reaches(self_, to)) {
     return cluster_.At(self_).reader_thread.Post(
         [done = std::move(done)]() mutable { done(absl::UnavailableError("not sent"), {}); });
   }
+  if (method == "StateHash") {
+    return cluster_.At(self_).reader_thread.Post(
+        [&watch = *cluster_.watches[to - 1], done = std::move(done)]() mutable { done(Ok(), watch.Answer()); });
+  }
+  EXPECT_EQ(method, "Propose");
   cluster_.At(to).node->Forwarded(std::move(request), [this, done = std::move(done)](Status s, std::string a) mutable {
     if (!cluster_.lose_answers) done(std::move(s), std::move(a));
   });
@@ -282,6 +292,41 @@ TEST_F(Cluster, AMemberIsRemovedAndTheOthersGoOn) {
   EXPECT_THAT(At(leader).answers, ElementsAre("remove:OK", "put:OK"));
   EXPECT_EQ(At(leader).membership.List().size(), 2u);
   EXPECT_TRUE(At(leader).membership.IsRemoved(gone));
+}
+
+// What a damaged engine, a bug, or a bit that flipped would do: this member's next rows are not the others'.
+void Damage(MemberFixture& m) {
+  mvcc::WriteTxn(*m.s.store, m.s.batch).Put("only here", "", 0);
+  m.s.Commit();
+}
+
+TEST_F(Cluster, AMemberWhoseStateDiffersIsNamed) {
+  const MemberId leader = ElectLeader(), damaged = Follower();
+  for (int i = 0; i < 70; i++) At(leader).Put("put");
+  Tick(10);
+  EXPECT_FALSE(At(leader).alarms.Has(etcdserverpb::CORRUPT));
+  Damage(At(damaged));
+  for (int i = 0; i < 70; i++) At(leader).Put("put");
+  Tick(10);
+  for (auto& m : members) {
+    const auto alarms = m->alarms.List(etcdserverpb::CORRUPT);
+    ASSERT_EQ(alarms.size(), 1u);
+    EXPECT_EQ(alarms[0].memberid(), damaged);
+  }
+  At(leader).answers.clear();
+  At(leader).Put("refused");
+  Tick(2);
+  EXPECT_THAT(At(leader).answers, ElementsAre("refused:etcdserver: corrupt cluster"));
+}
+
+TEST_F(Cluster, ALeaderThatDiffersFromAllOthersIsTheDamagedOne) {
+  const MemberId leader = ElectLeader();
+  Damage(At(leader));
+  for (int i = 0; i < 70; i++) At(leader).Put("put");
+  Tick(10);
+  const auto alarms = At(Follower()).alarms.List(etcdserverpb::CORRUPT);
+  ASSERT_EQ(alarms.size(), 1u);
+  EXPECT_EQ(alarms[0].memberid(), leader);
 }
 
 }  // namespace
