@@ -20,6 +20,8 @@ class Kernel {
   struct Hooks {
     // The member must stop at once: the disk or the engine is not to be trusted. [any]; may not return.
     std::function<void(const Status&)> fatal;
+    // The data directory holds a state that was fetched from another member: stop this kernel and start another. [any]
+    std::function<void()> restart;
     // This member was removed from its cluster for ever. [any]
     std::function<void()> removed;
     // Asked while the start waits for other members: shall it give up? [main]

@@ -70,56 +70,75 @@ void BoundFreeMemory() {
   malloc_trim(0);
 }
 
-int Run(const Config& config) {
-  // SIGTERM and SIGINT are waited for; every thread inherits the mask.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
+// Beside SIGTERM and SIGINT: the kernel asks to be started anew.
+const int kRestart = SIGRTMIN;
 
+enum class End { kFailed, kStopped, kRestart };
+
+// One kernel, from its start to its end.
+End RunKernel(const Config& config, const sigset_t& signals) {
   Kernel::Hooks hooks;
   hooks.fatal = StopAtOnce;
   hooks.removed = [] { ::kill(::getpid(), SIGTERM); };
+  hooks.restart = [] { ::kill(::getpid(), kRestart); };
   hooks.interrupted = [] {
     sigset_t pending;
     sigpending(&pending);
-    return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
+    return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1 ||
+           sigismember(&pending, kRestart) == 1;
   };
   auto kernel = Kernel::Start(config, std::move(hooks));
-  if (absl::IsCancelled(kernel.status())) {
-    LOG_INFO("stopped before the cluster was ready");
-    return 0;
-  }
-  if (!kernel.ok()) {
+  int received = 0;
+  if (kernel.ok()) {
+    BoundFreeMemory();
+    for (const Kernel::Module& m : (*kernel)->modules()) {
+      LOG_INFO("loaded plugin", {"kind", m.kind}, {"name", m.name}, {"version", m.version}, {"file", m.file});
+    }
+    for (const std::string& url : (*kernel)->urls()) LOG_INFO("serving client traffic", {"address", url});
+    LOG_INFO("ready to serve client requests", {"name", config.name},
+             LogField::Hex("member-id", (*kernel)->member_id()), {"data-dir", config.data_dir});
+    Notify("READY=1");
+  } else if (!absl::IsCancelled(kernel.status())) {
     LOG_ERROR("cannot start", {"error", kernel.status()});
     std::fprintf(stderr, "tenond: %.*s\n", static_cast<int>(Message(kernel.status()).size()),
                  Message(kernel.status()).data());
-    return 1;
+    return End::kFailed;
   }
-  BoundFreeMemory();
-  for (const Kernel::Module& m : (*kernel)->modules()) {
-    LOG_INFO("loaded plugin", {"kind", m.kind}, {"name", m.name}, {"version", m.version}, {"file", m.file});
-  }
-  for (const std::string& url : (*kernel)->urls()) LOG_INFO("serving client traffic", {"address", url});
-  LOG_INFO("ready to serve client requests", {"name", config.name}, LogField::Hex("member-id", (*kernel)->member_id()),
-           {"data-dir", config.data_dir});
-  Notify("READY=1");
-
-  int received = 0;
   sigwait(&signals, &received);
+  if (received == kRestart) {
+    LOG_INFO("starting anew with the state that was fetched");
+    if (kernel.ok()) (*kernel)->Stop(0);
+    return End::kRestart;
+  }
   LOG_INFO("received signal; shutting down", {"signal", received == SIGTERM ? "terminated" : "interrupt"});
   Notify("STOPPING=1");
   // A second signal does not wait for the drain.
   std::thread([signals] {
     int again;
-    sigwait(&signals, &again);
+    do {
+      sigwait(&signals, &again);
+    } while (again == kRestart);
     std::_Exit(1);
   }).detach();
-  (*kernel)->Stop(kGraceNs);
+  if (kernel.ok()) (*kernel)->Stop(kGraceNs);
   LOG_INFO("stopped");
-  return 0;
+  return End::kStopped;
+}
+
+int Run(const Config& config) {
+  // They are waited for; every thread inherits the mask.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, kRestart);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  End end;
+  do {
+    end = RunKernel(config, signals);
+  } while (end == End::kRestart);
+  return end == End::kStopped ? 0 : 1;
 }
 
 int Check(const CheckOnly& check) {

@@ -222,6 +222,7 @@ Status Member::OpenNode() {
 
 void Member::Start(absl::AnyInvocable<void(const Status&)> ready) {
   ready_ = std::move(ready);
+  started_ = true;
   if (world_.peers != nullptr) ServePeers();
   node_->Start();
   AwaitReplay();
@@ -326,6 +327,7 @@ void Member::ProposeChange(cluster::MemberChange change, absl::AnyInvocable<void
 }
 
 void Member::HandOver() {
+  if (!started_) return;
   std::promise<void> done;
   node_->HandOver([&] { done.set_value(); });
   done.get_future().wait();

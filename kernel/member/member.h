@@ -192,7 +192,7 @@ class Member {
   absl::AnyInvocable<void(const Status&)> ready_;
   // What is still to be said to the cluster, last one first. [worker]
   std::vector<std::pair<apply::Field, apply::Operation>> announcements_;
-  std::atomic<bool> stopped_{false};
+  std::atomic<bool> started_{false}, stopped_{false};
 };
 
 }  // namespace tenon

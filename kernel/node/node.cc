@@ -366,8 +366,8 @@ void Node::TakeTransfers(uint64_t now) {
 }
 
 void Node::TakePersisted(Index index) {
+  if (index.value == 0 || restoring_) return;  // the log begins behind the fetched state by now
   raft::SnapshotMeta meta{index, TermOf(index), raft_.conf()};
-  if (index.value == 0) return;
   while (terms_.size() > 1 && terms_[1].first <= index) terms_.erase(terms_.begin());
   deferred_state_.reset();
   log_writer_.Checkpoint(std::move(meta), raft_.hard_state());
