@@ -169,7 +169,14 @@ void Node::Restored(raft::Message message) {
   fetched_ = true;
   Put([&](Inbox& inbox) {
     inbox.jobs.push_back([this, message = std::move(message)]() mutable {
-      raft_.Step(std::move(message)).IgnoreError();  // an old one by now: then the state is of no use
+      const Index index = message.snapshot->index;
+      const Status status = raft_.Step(std::move(message));
+      if (status.ok() && raft_.commit() == index) {
+        LOG_INFO("raft goes on from the fetched state", {"index", index});
+      } else {
+        LOG_INFO("the fetched state is of no use any more", {"index", index}, {"commit", raft_.commit()},
+                 {"reason", status});
+      }
       while (raft_.HasReady()) Carry(raft_.TakeReady());
       fetched_ = false;
     });
@@ -237,7 +244,10 @@ void Node::Turn() {
     scheduled_ = holding_ = false;
     if (stopped_) return;
   }
-  if (restoring_) return;
+  if (restoring_) {
+    for (auto& job : inbox.jobs) job();  // each answers somebody
+    return;
+  }
   for (const auto& [index, change] : inbox.changes) raft_.ApplyConfChange(index, change);
   TakeApplied(applied);
   for (raft::Message& m : inbox.own) {

@@ -45,7 +45,9 @@ class MemberFixture {
     node = std::make_unique<node::Node>(
         node::Node::Parts{wal::Wal::Create(disk, "/member/wal", "metadata", kLog).value(), std::move(raft),
                           std::make_pair(cluster::FoundingEntries(founders), cluster::FoundingConf(founders)), *applier,
-                          s.clock, node_thread, wal_thread, metrics, Fatal(), peers},
+                          s.clock, node_thread, wal_thread, metrics, Fatal(), peers,
+                          [this](raft::Message message) { asked_to_fetch.push_back(std::move(message)); }, nullptr,
+                          [this] { restored++; }},
         options);
   }
 
@@ -94,6 +96,8 @@ class MemberFixture {
 
   std::vector<std::string> answers;
   std::vector<Status> fatals;
+  std::vector<raft::Message> asked_to_fetch;
+  int restored = 0;
   MemoryDisk disk;
   StoreFixture s;
   ManualExecutor watch_thread{s.clock};

@@ -41,7 +41,9 @@ class Cluster : public ::testing::Test {
     }
     for (MemberId id = 1; id <= 3; id++) {
       wires.push_back(std::make_unique<Wire>(*this, id));
-      members.push_back(std::make_unique<MemberFixture>(founders, id, &*wires.back()));
+      Node::Options options;
+      options.log_entries_for_followers = 100;
+      members.push_back(std::make_unique<MemberFixture>(founders, id, &*wires.back(), options));
       MemberFixture& m = *members.back();
       watches.push_back(std::make_unique<CorruptionWatch>(
           CorruptionWatch::Parts{m.reader_thread, *m.node, *m.applier, m.alarms, m.membership, m.ids, *wires.back()}));
@@ -292,6 +294,29 @@ TEST_F(Cluster, AMemberIsRemovedAndTheOthersGoOn) {
   EXPECT_THAT(At(leader).answers, ElementsAre("remove:OK", "put:OK"));
   EXPECT_EQ(At(leader).membership.List().size(), 2u);
   EXPECT_TRUE(At(leader).membership.IsRemoved(gone));
+}
+
+TEST_F(Cluster, AFollowerThatTheLogDoesNotReachFetchesAStateAndBeginsThere) {
+  const MemberId leader = ElectLeader(), behind = Follower();
+  dead.insert(behind);
+  Tick(12);
+  for (int i = 0; i < 1300; i++) At(leader).Put("put");
+  Tick(3);
+  dead.clear();
+  Tick(12);
+  ASSERT_FALSE(At(behind).asked_to_fetch.empty());
+  raft::Message message = At(behind).asked_to_fetch[0];
+  EXPECT_LE(message.snapshot->index, At(leader).applier->applied());
+  const raft::ConfState conf = {{1, 2, 3}, {}, {}, {}, false};
+  message.snapshot = {At(leader).applier->applied(), At(leader).applier->applied_term(), conf};
+  At(behind).node->Restored(message);
+  Run();
+  EXPECT_EQ(At(behind).restored, 1);
+  bool handed_over = false;  // it is stopped now, and must answer whoever stops it
+  At(behind).node->HandOver([&] { handed_over = true; });
+  Run();
+  EXPECT_TRUE(handed_over);
+  EXPECT_EQ(wal::Wal::Snapshots(At(behind).disk, "/member/wal").value().back().index, message.snapshot->index);
 }
 
 // What a damaged engine, a bug, or a bit that flipped would do: this member's next rows are not the others'.
