@@ -85,10 +85,11 @@ void Module::Drain(uint64_t grace_ns) {
 void Module::Set(MemberId id, const std::vector<std::string>& urls) {
   std::vector<tenon_slice> slices;
   for (const std::string& url : urls) slices.push_back(Slice(url));
-  const tenon_status status = table_.set_peer(self_, id, slices.data(), slices.size());
+  tenon_error error = plugin::NewError();
+  const tenon_status status = table_.set_peer(self_, id, slices.data(), slices.size(), &error);
   if (status != TENON_OK) {
     LOG_WARN("a member's peer URLs cannot be used", LogField::Hex("member-id", id),
-             {"urls", fmt::format("{}", fmt::join(urls, ","))}, {"error", plugin::StatusName(status)});
+             {"error", plugin::FromAbi(status, &error)});
   }
 }
 

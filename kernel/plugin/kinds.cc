@@ -55,7 +55,7 @@ constexpr KindInfo kKinds[] = {
     {"lease", TENON_KIND_LEASE, sizeof(Le), kLease, OwnTables::kListed, kLeaseTables},
     {"quota", TENON_KIND_QUOTA, sizeof(Qu), kQuota, OwnTables::kNone, {}},
     {"compactor", TENON_KIND_COMPACTOR, sizeof(Co), kCompactor, OwnTables::kNone, {}},
-    {"peer", TENON_KIND_PEER, sizeof(Pe), kPeer, OwnTables::kNone, {}},
+    {"peer", TENON_KIND_PEER, sizeof(Pe), kPeer, OwnTables::kNone, {}, "transport"},
     {"service", TENON_KIND_SERVICE, sizeof(Se), kService, OwnTables::kAny, {}},
     {"observer", TENON_KIND_OBSERVER, sizeof(Ob), kObserver, OwnTables::kNone, {}},
 };

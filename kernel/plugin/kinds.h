@@ -23,6 +23,9 @@ struct KindInfo {
   OwnTables tables;
   std::span<const std::string_view> listed_tables;  // with kListed
 
+  // The kind whose plugins may hold such modules too: a peer `h2` is in transport-h2.so. Empty: none.
+  std::string_view lodger_of = {};
+
   // Bytes that the oldest acceptable table has: up to the last required function.
   uint32_t required_size() const;
 };

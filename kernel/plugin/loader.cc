@@ -206,7 +206,9 @@ Result<std::string> Loader::Find(const ModuleRequest& request, const KindInfo& k
         fmt::format("the {} module has an empty \"use\": name a plugin or a path", kind.name));
   }
   const std::string prefix = fmt::format("{}-", kind.name);
-  for (const std::string& name : {prefix + request.use, request.use}) {
+  std::vector<std::string> names = {prefix + request.use, request.use};
+  if (!kind.lodger_of.empty()) names.push_back(fmt::format("{}-{}", kind.lodger_of, request.use));
+  for (const std::string& name : names) {
     const std::string path = fmt::format("{}/{}.so", directory_, name);
     std::error_code error;
     if (fs::symlink_status(path, error).type() != fs::file_type::not_found) return path;

@@ -134,11 +134,11 @@ Status ValidatePlugin(const tenon_plugin* plugin) {
                     "sizeof(tenon_module_desc)",
                     plugin->module_desc_size, kDescSize));
   }
-  std::set<std::string_view> names;
+  std::set<std::pair<std::string_view, std::string_view>> names;
   for (uint32_t i = 0; i < plugin->module_count; i++) {
     RETURN_IF_ERROR(ValidateModule(*plugin, i));
-    const std::string_view name = ModuleAt(*plugin, i)->name;
-    if (!names.insert(name).second) {
+    const std::string_view kind = ModuleAt(*plugin, i)->kind, name = ModuleAt(*plugin, i)->name;
+    if (!names.emplace(kind, name).second) {
       return Bad(fmt::format("has two modules named {}: give each its own name", name));
     }
   }

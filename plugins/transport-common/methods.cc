@@ -70,7 +70,7 @@ Method MethodCache::Find(std::string_view path) {
   method.id = dispatch_->method(host_, Slice(path), &method.flags);
   if (method.id == 0) return method;
   std::lock_guard lock(mutex_);
-  known_.emplace(path, method);
+  if (known_.size() < kMostKnown) known_.emplace(path, method);
   return method;
 }
 

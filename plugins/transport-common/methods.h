@@ -30,6 +30,7 @@ class MethodCache {
     using is_transparent = void;
     size_t operator()(std::string_view path) const { return std::hash<std::string_view>()(path); }
   };
+  static constexpr size_t kMostKnown = 1024;                              // a host may know any name of a service
   std::unordered_map<std::string, Method, Hash, std::equal_to<>> known_;  // under mutex_
   std::shared_mutex mutex_;
 };

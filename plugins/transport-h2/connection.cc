@@ -44,13 +44,25 @@ std::string RemoteAddress(int fd) {
 
 Connection::Connection(Loop& loop, int fd, uint32_t roles)
     : loop_(loop), fd_(fd), roles_(roles), last_read_ns_(loop.now_ns()), remote_address_(RemoteAddress(fd)) {
-  hello_ = {.fire = [](void* self) { static_cast<Connection*>(self)->Close(); }, .self = this};
+  hello_ = {.fire =
+                [](void* self) {
+                  auto* connection = static_cast<Connection*>(self);
+                  connection->error_ = ETIMEDOUT;
+                  connection->Close();
+                },
+            .self = this};
   loop_.timers().Set(&hello_, loop_.now_ns() + kHelloNs);
   watched_ = EPOLLIN;
   loop_.Watch(fd_, watched_, this);
 }
 
 Connection::~Connection() { Close(); }
+
+void Connection::Speak(std::unique_ptr<Protocol> protocol, uint64_t patience_ns) {
+  protocol_ = std::move(protocol);
+  loop_.timers().Set(&hello_, loop_.now_ns() + patience_ns);
+  MarkDirty();
+}
 
 void Connection::Ready(uint32_t events) {
   if (fd_ < 0) return;
@@ -65,8 +77,9 @@ void Connection::Read() {
   std::vector<uint8_t>& buffer = loop_.read_buffer();
   ssize_t n = recv(fd_, buffer.data(), buffer.size(), 0);
   if (n < 0) {
-    if (errno != EAGAIN && errno != EINTR) Close();
-    return;
+    if (errno == EAGAIN || errno == EINTR) return;
+    error_ = errno;
+    return Close();
   }
   if (n > 0) {
     last_read_ns_ = loop_.now_ns();
@@ -156,7 +169,7 @@ void Connection::Flush() {
         blocked_ = true;
         closing_ |= last;
         return WatchWhatMatters();
-      case Output::Wrote::kFailed: return Close();
+      case Output::Wrote::kFailed: error_ = errno; return Close();
     }
   }
   MarkDirty();

@@ -1,4 +1,5 @@
-// One client's socket: reads for its protocol and writes what that has to say. Loop's thread only.
+// A socket: reads for its protocol and writes what that has to say. A client's, whose first bytes tell the protocol, or
+// one that we opened to speak first. Loop's thread only.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -10,7 +11,7 @@
 
 namespace tenon::transport_h2 {
 
-// What a connection speaks once its first bytes told: knows no socket.
+// What a connection speaks: knows no socket.
 class Protocol {
  public:
   virtual ~Protocol() = default;
@@ -20,13 +21,13 @@ class Protocol {
     kClose  // after what is to be written
   };
   virtual Then Receive(const uint8_t* bytes, size_t n) = 0;
-  // The client closed its half.
+  // The other end closed its half.
   virtual Then EndOfInput() = 0;
   // Adds what can be sent now; a part of it, if it is much. kClose: nothing more comes once that is written.
   virtual Then Fill(Output* output) = 0;
-  // False: the client has to take what there is before it is heard again.
+  // False: the other end has to take what there is before it is heard again.
   virtual bool WantsInput() const = 0;
-  // No new calls; tell the client.
+  // No new calls; tell the other end.
   virtual void Drain() = 0;
   // The connection is gone: cancels what is open.
   virtual void Abort() = 0;
@@ -37,19 +38,24 @@ class Connection final : public Source {
   Connection(Loop& loop, int fd, uint32_t roles);
   ~Connection();
 
+  // Of a socket that we opened, perhaps still connecting. Closes unless Greeted comes within the time.
+  void Speak(std::unique_ptr<Protocol> protocol, uint64_t patience_ns);
+
   Loop& loop() { return loop_; }
   uint32_t roles() const { return roles_; }
   // As Go prints an address: "127.0.0.1:4711", "[::1]:4711", "@" for a unix socket.
   const std::string& remote_address() const { return remote_address_; }
   bool draining() const { return draining_; }
   uint64_t last_read_ns() const { return last_read_ns_; }
+  bool blocked() const { return blocked_; }  // the socket takes no more just now
+  int error() const { return error_; }       // the system's, for which it closed; 0: none
 
   void Ready(uint32_t events) override;
   void MarkDirty() { loop_.MarkDirty(this); }
   void Flush();
   void Drain();
   void Close();
-  void Greeted();  // the client has said who it is
+  void Greeted();  // the other end has said who it is
   // Close, when what is to be said has been said.
   void CloseAfterWriting();
 
@@ -67,14 +73,15 @@ class Connection final : public Source {
   const uint32_t roles_;
   uint32_t watched_ = 0;
   bool closing_ = false;  // write the rest, then close
-  bool blocked_ = false;  // the socket takes no more
+  bool blocked_ = false;
   bool draining_ = false;
+  int error_ = 0;
   uint64_t last_read_ns_ = 0;
   std::string remote_address_;
   std::string first_;  // bytes that do not tell the protocol yet
   std::unique_ptr<Protocol> protocol_;
   std::unique_ptr<Output> output_;  // only while bytes wait
-  Timer hello_;  // patience, until the client said who it is; at the end, until it took our last word
+  Timer hello_;  // patience, until the other end said who it is; at the end, until it took our last word
 };
 
 }  // namespace tenon::transport_h2

@@ -16,7 +16,6 @@ constexpr uint64_t kFinalGoawayNs = 1'000'000'000;           // for calls that w
 constexpr uint8_t kGoawayPing[8] = {1, 6, 1, 8, 0, 3, 3, 9};
 
 constexpr size_t kFillBytes = 256 * 1024;  // into one write, before the next connection has its turn
-constexpr int32_t kStreamWindow = 256 * 1024;
 constexpr int32_t kConnectionWindow = 16 << 20;
 constexpr size_t kMaxOrphans = 256;
 constexpr size_t kMaxOutboundFrames = 2048;
@@ -196,8 +195,9 @@ Http2::Http2(Connection& connection) : connection_(connection), resets_(100, 10)
   CHECK(nghttp2_session_server_new3(&session_, callbacks, this, option, memory.Begin()) == 0);
   memory.End();
   const Options& options = loop().shared().options;
-  nghttp2_settings_entry settings[3] = {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
-                                        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, kMaxHeaderList}};
+  nghttp2_settings_entry settings[3] = {
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<uint32_t>(options.stream_window_bytes)},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, kMaxHeaderList}};
   size_t n = 2;
   if (options.max_concurrent_streams < UINT32_MAX) {
     settings[n++] = {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, static_cast<uint32_t>(options.max_concurrent_streams)};

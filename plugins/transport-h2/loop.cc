@@ -59,7 +59,7 @@ Loop::~Loop() {
 
 void Loop::Start() {
   thread_ = std::thread([this] { Serve(); });
-  pthread_setname_np(thread_.native_handle(), fmt::format("h2-loop-{}", number_).c_str());
+  pthread_setname_np(thread_.native_handle(), fmt::format("{}-{}", shared_.thread_name, number_).c_str());
 }
 
 void Loop::Join() {
@@ -170,9 +170,14 @@ void Loop::Adopt(int fd, uint32_t roles) {
     close(fd);
     return;
   }
+  Open(fd, roles);
+}
+
+Connection& Loop::Open(int fd, uint32_t roles) {
   auto* connection = new Connection(*this, fd, roles);
   connection->place = connections_.size();
   connections_.push_back(connection);
+  return *connection;
 }
 
 void Loop::Watch(int fd, uint32_t events, Source* source) {

@@ -26,6 +26,7 @@ struct Shared {
   const tenon_host_dispatch_v1* dispatch;
   Options options;
   transport::ServiceNames services;
+  const char* thread_name = "h2-loop";
 };
 
 // Something epoll tells of.
@@ -58,9 +59,12 @@ class Loop {
   void RunAndWait(const std::function<void()>& work);
   // [any] A connected socket to serve.
   void Adopt(int fd, uint32_t roles);
+  // [the loop] A socket of whatever kind; not while draining.
+  Connection& Open(int fd, uint32_t roles);
 
   // ---- the loop's thread
-  void Turn(int timeout_ms);           // what the thread does again and again
+  void Turn(int timeout_ms);  // what the thread does again and again
+  bool draining() const { return draining_; }
   bool over() const { return done_; }  // after Drain: nothing is left
   bool IsHere() const { return current_ == this; }
   Shared& shared() { return shared_; }
@@ -82,6 +86,7 @@ class Loop {
 
   Call* NewCall();
   void Recycle(Call* call);
+  // Something that comes back to the loop, which does not end before.
   void ExchangeBegan() { ++exchanges_; }
   void ExchangeEnded() { --exchanges_; }
 
@@ -116,7 +121,7 @@ class Loop {
   std::vector<std::unique_ptr<Connection>> buried_;
   std::vector<std::unique_ptr<Output>> outputs_;
   std::vector<std::unique_ptr<Call>> free_calls_;
-  size_t exchanges_ = 0;  // calls and requests that exist; the host may know them
+  size_t exchanges_ = 0;  // calls and requests that exist and that the host may know, and what else comes back
 
   std::atomic<uint64_t> drain_deadline_ns_{UINT64_MAX};
   bool draining_ = false, done_ = false;

@@ -17,6 +17,8 @@ struct Options {
   int64_t keepalive_timeout_ns = 20'000'000'000;
   uint64_t stream_buffer_bytes = 512 * 1024;  // replies queued in one stream before its server is told to hold
 
+  int32_t stream_window_bytes = 256 * 1024;  // of a request, that a client may send ahead; not in the file
+
   // etcd's allowance for what is around a request of max-request-bytes.
   size_t max_message_bytes() const { return max_request_bytes + 512 * 1024; }
 };

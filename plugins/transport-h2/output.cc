@@ -7,6 +7,8 @@
 #include <cstring>
 
 #include "kernel/base/check.h"
+#include "plugins/transport-common/slice.h"
+#include "plugins/transport-h2/wire.h"
 
 namespace tenon::transport_h2 {
 
@@ -18,6 +20,18 @@ void Reply::Unheld() {
   } else {
     delete this;
   }
+}
+
+void Reply::Set(tenon_bufs owned, bool framed) {
+  bufs = owned;
+  bytes = transport::Length(bufs);
+  part = 0;
+  offset = 0;
+  prefix_left = 0;
+  if (!framed) return;
+  WritePrefix(static_cast<uint32_t>(bytes), prefix);
+  prefix_left = sizeof prefix;
+  bytes += sizeof prefix;
 }
 
 void Output::Copy(const void* bytes, size_t n) {

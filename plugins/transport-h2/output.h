@@ -24,9 +24,29 @@ class Reply final : public Item {
   Reply* next = nullptr;
   Item* home = nullptr;  // the object it lies in; NULL: allocated by itself
 
+  // Takes the bytes; `framed`: as a gRPC message.
+  void Set(tenon_bufs owned, bool framed);
+
  private:
   void Arrived() override {}
   void Unheld() override;
+};
+
+// Replies in order.
+struct ReplyQueue {
+  Reply *first = nullptr, *last = nullptr;
+
+  bool empty() const { return first == nullptr; }
+  void Push(Reply* reply) {
+    reply->next = nullptr;
+    (first == nullptr ? first : last->next) = reply;
+    last = reply;
+  }
+  Reply* Pop() {
+    Reply* reply = first;
+    first = reply->next;
+    return reply;
+  }
 };
 
 class Output {

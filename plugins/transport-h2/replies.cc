@@ -4,11 +4,9 @@
 
 #include "kernel/base/check.h"
 #include "plugins/transport-common/slice.h"
-#include "plugins/transport-h2/wire.h"
 
 namespace tenon::transport_h2 {
 
-using transport::Length;
 using transport::Text;
 
 const tenon_call_out_v1 Replies::kOut = {
@@ -31,25 +29,13 @@ Fields Copy(const tenon_kv* kv, size_t n) {
 
 }  // namespace
 
-void Replies::Queue::Push(Reply* reply) {
-  reply->next = nullptr;
-  (first == nullptr ? first : last->next) = reply;
-  last = reply;
-}
-
-Reply* Replies::Queue::Pop() {
-  Reply* reply = first;
-  first = reply->next;
-  return reply;
-}
-
 void Replies::Begin(bool framed, size_t budget) {
   framed_ = framed;
   budget_ = budget;
 }
 
 void Replies::Reset() {
-  CHECK(waiting_.first == nullptr && arrived_.first == nullptr);
+  CHECK(waiting_.empty() && arrived_.empty());
   bytes_ = queued_ = 0;
   headers_.clear();
   new_headers_.clear();
@@ -61,7 +47,7 @@ void Replies::Reset() {
 // ---- the loop's end -------------------------------------------------------------------------------------------------
 
 Replies::News Replies::Take() {
-  Queue arrived;
+  ReplyQueue arrived;
   News news;
   {
     std::lock_guard lock(mutex_);
@@ -71,7 +57,7 @@ Replies::News Replies::Take() {
     if (news.headers) headers_.swap(new_headers_);
     if (news.finished) end_ = std::move(new_end_);
   }
-  while (arrived.first != nullptr) Wait(arrived.Pop());
+  while (!arrived.empty()) Wait(arrived.Pop());
   return news;
 }
 
@@ -110,15 +96,15 @@ void Replies::Send(size_t n, Output* output) {
 }
 
 void Replies::Kill() {
-  Queue arrived;
+  ReplyQueue arrived;
   {
     std::lock_guard lock(mutex_);
     dead_ = true;
     holding_ = false;
     std::swap(arrived, arrived_);
   }
-  while (arrived.first != nullptr) Wait(arrived.Pop());  // so that each is dropped in the same way
-  while (waiting_.first != nullptr) waiting_.Pop()->Drop();
+  while (!arrived.empty()) Wait(arrived.Pop());  // so that each is dropped in the same way
+  while (!waiting_.empty()) waiting_.Pop()->Drop();
   bytes_ = 0;
 }
 
@@ -131,16 +117,7 @@ Reply* Replies::NewReply(tenon_bufs bufs) {
     reply = &inside_;
     reply->home = owner_;
   }
-  reply->bufs = bufs;
-  reply->bytes = Length(bufs);
-  reply->part = 0;
-  reply->offset = 0;
-  reply->prefix_left = 0;
-  if (framed_) {
-    WritePrefix(static_cast<uint32_t>(reply->bytes), reply->prefix);
-    reply->prefix_left = sizeof reply->prefix;
-    reply->bytes += sizeof reply->prefix;
-  }
+  reply->Set(bufs, framed_);
   return reply;
 }
 

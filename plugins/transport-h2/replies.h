@@ -57,11 +57,6 @@ class Replies {
   void Readable();
   void Finish(tenon_status, const tenon_error*, const tenon_kv* trailers, size_t n);
 
-  struct Queue {
-    Reply *first = nullptr, *last = nullptr;
-    void Push(Reply* reply);
-    Reply* Pop();
-  };
   Reply* NewReply(tenon_bufs bufs);
   void Wait(Reply* reply);
 
@@ -72,7 +67,7 @@ class Replies {
 
   // Loop's thread only.
   Reply inside_;  // the only one of most calls: no allocation
-  Queue waiting_;
+  ReplyQueue waiting_;
   size_t bytes_ = 0;
   Fields headers_;
   End end_;
@@ -85,7 +80,7 @@ class Replies {
   bool holding_ = false;  // the host heard AGAIN
   size_t queued_ = 0;     // bytes that the host gave and nghttp2 has not taken
   News news_;
-  Queue arrived_;
+  ReplyQueue arrived_;
   Fields new_headers_;
   End new_end_;
 };

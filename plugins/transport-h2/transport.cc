@@ -25,8 +25,13 @@ size_t LoopCount(const Options& options) {
 
 }  // namespace
 
-Transport::Transport(const tenon_host* host, const tenon_host_dispatch_v1* dispatch, const Options& options)
-    : shared_{.host = host, .dispatch = dispatch, .options = options, .services{host, dispatch}} {}
+Transport::Transport(const tenon_host* host, const tenon_host_dispatch_v1* dispatch, const Options& options,
+                     const char* thread_name)
+    : shared_{.host = host,
+              .dispatch = dispatch,
+              .options = options,
+              .services{host, dispatch},
+              .thread_name = thread_name} {}
 
 Transport::~Transport() { Stop(); }
 
@@ -35,7 +40,7 @@ Result<std::unique_ptr<Transport>> Transport::Create(const tenon_host* host, con
   if (dispatch == nullptr) return Unimplemented("transport-h2: this kernel offers no " TENON_HOST_DISPATCH);
   auto* reader = static_cast<const tenon_host_config_v1*>(host->get(host, TENON_HOST_CONFIG));
   ASSIGN_OR_RETURN(Options options, ReadOptions(reader, config));
-  return std::unique_ptr<Transport>(new Transport(host, dispatch, options));
+  return std::unique_ptr<Transport>(new Transport(host, dispatch, options, "h2-loop"));
 }
 
 Status Transport::Check(const tenon_listener* listeners, size_t n) const {
@@ -148,7 +153,9 @@ tenon_status Guarded(tenon_error* error, F body) {
   }
 }
 
-const tenon_transport_v1 kTable = {
+}  // namespace
+
+const tenon_transport_v1 kTransportTable = {
     .m = {.size = sizeof(tenon_transport_v1),
           .minor = 0,
           .flags = 0,
@@ -176,34 +183,6 @@ const tenon_transport_v1 kTable = {
     .bound_url = [](void* self, uint32_t id) { return Self(self).BoundUrl(id); },
     .drain = [](void* self, int64_t grace_ns, tenon_done done) { Self(self).Drain(grace_ns, done); },
     .reload_tls = nullptr,
-};
-
-const tenon_module_desc kModule = {
-    .size = sizeof(tenon_module_desc),
-    .flags = 0,
-    .kind = TENON_KIND_TRANSPORT,
-    .name = "h2",
-    .summary = "gRPC and HTTP for clients on one port, on nghttp2 and epoll; no TLS",
-    .config_schema = kConfigSchema,
-    .vt = &kTable.m,
-    .tables = nullptr,
-};
-
-}  // namespace
-
-const tenon_plugin kPlugin = {
-    .size = sizeof(tenon_plugin),
-    .abi_major = TENON_ABI_MAJOR,
-    .abi_minor = TENON_ABI_MINOR,
-    .id = "io.tenon.transport-h2",
-    .version = "0.1.0",
-    .vendor = "Tenon",
-    .license = "Apache-2.0",
-    .build = "",
-    .module_desc_size = sizeof(tenon_module_desc),
-    .module_count = 1,
-    .modules = &kModule,
-    .load = nullptr,
 };
 
 }  // namespace tenon::transport_h2

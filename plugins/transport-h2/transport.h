@@ -16,17 +16,22 @@
 namespace tenon::transport_h2 {
 
 extern const tenon_plugin kPlugin;
+extern const tenon_transport_v1 kTransportTable;
 
 // All functions on [main], one at a time.
 class Transport {
  public:
   static Result<std::unique_ptr<Transport>> Create(const tenon_host* host, const tenon_cfg* config);
+  // Over any table of functions to answer with, which gets `host`.
+  Transport(const tenon_host* host, const tenon_host_dispatch_v1* dispatch, const Options& options,
+            const char* thread_name);
   ~Transport();
 
   Status Check(const tenon_listener* listeners, size_t n) const;
   Result<uint32_t> Listen(const tenon_listener& listener);
   tenon_slice BoundUrl(uint32_t id) const;
   Status Start();
+  Loop& loop() { return *loops_[0]; }  // the first one; from Start to Stop
   // Answers on a loop's thread. Calls that are still open after grace_ns are cancelled.
   void Drain(int64_t grace_ns, tenon_done done);
   // Cancels what is open, waits for the host to end it, and leaves no thread.
@@ -39,7 +44,6 @@ class Transport {
     std::unique_ptr<Acceptor> acceptor;  // lives on the first loop
   };
 
-  Transport(const tenon_host* host, const tenon_host_dispatch_v1* dispatch, const Options& options);
   void Open(Door& door);
   void CloseDoors();  // no new connections
   void DrainLoops(int64_t grace_ns);

@@ -1,5 +1,6 @@
 #include "plugins/transport-h2/wire.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -48,6 +49,28 @@ Result<int64_t> ParseTimeout(std::string_view text) {
   }
   if (static_cast<int64_t>(count) > INT64_MAX / unit) return INT64_MAX;
   return static_cast<int64_t>(count) * unit;
+}
+
+std::string FormatTimeout(int64_t ns) {
+  constexpr int64_t kMost = 99'999'999;  // eight digits
+  const int64_t ms = std::max<int64_t>(1, (ns - 1) / 1'000'000 + 1);
+  return ms <= kMost ? fmt::format("{}m", ms) : fmt::format("{}S", std::min(ms / 1000, kMost));
+}
+
+std::string PercentDecode(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    uint8_t byte = 0;
+    const char* hex = text.data() + i + 1;
+    if (text[i] == '%' && i + 2 < text.size() && std::from_chars(hex, hex + 2, byte, 16).ptr == hex + 2) {
+      out += static_cast<char>(byte);
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
 }
 
 std::string PercentEncode(std::string_view text) {

@@ -12,9 +12,11 @@ constexpr size_t kPrefixBytes = 5;  // of a gRPC message: a flag and the length
 
 // "100m": nanoseconds. The texts of errors are grpc-go's.
 Result<int64_t> ParseTimeout(std::string_view text);
+std::string FormatTimeout(int64_t ns);  // at least one millisecond
 
 // grpc-message: everything but printable ASCII, and '%' itself, as %XX.
 std::string PercentEncode(std::string_view text);
+std::string PercentDecode(std::string_view text);  // what is no %XX stays as it is
 
 // Standard base64, padded or not, appended to *out. grpc-go's text in the error.
 Status AppendBase64Decoded(std::string_view text, std::string* out);
