@@ -184,6 +184,7 @@ struct Kernel::Parts {
   Status StartMember();
   Status LoadServices();
   Status Serve();
+  void WatchLeader();
 };
 
 void Kernel::Parts::StartThreads() {
@@ -357,6 +358,13 @@ Status Kernel::Parts::LoadServices() {
   return Ok();
 }
 
+void Kernel::Parts::WatchLeader() {
+  pool_thread->PostAfter(config.election_timeout_ms * 1'000'000, [this] {
+    dispatcher->WatchLeader();
+    WatchLeader();
+  });
+}
+
 Status Kernel::Parts::Serve() {
   dispatcher = std::make_unique<api::Dispatcher>(
       clock, metrics, static_cast<uint64_t>(config.warning_unary_request_duration_ns),
@@ -408,6 +416,7 @@ Status Kernel::Parts::Serve() {
   http = std::make_unique<api::Http>(api::HttpSourcesOf(*server), *pool_thread, metrics, std::move(http_options));
   dispatcher->SetHttp(http.get());
   for (auto& service : services) RETURN_IF_ERROR(service->Start());
+  WatchLeader();
 
   for (size_t i = 0; i < config.modules.transports.size(); i++) {
     const ModuleSpec& spec = config.modules.transports[i];
@@ -472,7 +481,7 @@ void Kernel::Stop(int64_t grace_ns) {
   Parts& p = *parts_;
   if (std::exchange(p.stopped, true)) return;
   if (p.member && p.peer_instance) p.member->HandOver();
-  if (p.member) p.member->watch().CloseAll(errors::Stopped());  // a watch never ends by itself
+  if (p.dispatcher) p.dispatcher->Stop(errors::Stopped());  // a stream may never end by itself
   for (auto& transport : p.transports) {
     std::promise<void> drained;
     const auto table = transport->Table<tenon_transport_v1>();

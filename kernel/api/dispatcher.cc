@@ -143,7 +143,28 @@ std::vector<std::string> Dispatcher::Services() const {
   return {names.begin(), names.end()};
 }
 
+void Dispatcher::Stop(const Status& why) {
+  if (stopping_) return;
+  stopped_ = why;
+  stopping_ = true;
+  std::vector<std::pair<uint64_t, const Method*>> waiting;
+  {
+    std::lock_guard lock(service_calls_mutex_);
+    waiting.assign(service_calls_.begin(), service_calls_.end());
+  }
+  for (const auto& [handle, method] : waiting) CancelUnary(handle);
+  streams_.AbortAll(why);
+  streams_with_leader_.AbortAll(why);
+}
+
+void Dispatcher::WatchLeader() {
+  constexpr int kPatience = 3;
+  times_without_leader_ = has_leader_() ? 0 : times_without_leader_ + 1;
+  if (times_without_leader_ == kPatience) streams_with_leader_.AbortAll(errors::NoLeader());
+}
+
 Status Dispatcher::Admit(const tenon_call_info& info, bool stream) {
+  if (stopping_) return stopped_;
   const std::string_view version = Metadata(info, "client-api-version");
   if (!IsUtf8(version)) return errors::InvalidClientApiVersion();
   calls_.versions().Count(version.empty() ? "unknown" : version, stream);
@@ -193,7 +214,9 @@ struct Dispatcher::ServiceCall {
       std::lock_guard lock(call->dispatcher.service_calls_mutex_);
       call->dispatcher.service_calls_.erase(call->handle);
     }
-    call->respond(plugin::FromAbi(status, error), Bufs(result));
+    Status said = plugin::FromAbi(status, error);
+    if (!said.ok() && call->dispatcher.stopping_) said = call->dispatcher.stopped_;  // modules know of a cancel only
+    call->respond(said, Bufs(result));
   }
 };
 
@@ -223,38 +246,53 @@ void Dispatcher::CancelUnary(uint64_t handle) {
   if (method->service->unary_cancel != nullptr) method->service->unary_cancel(method->service_self, handle);
 }
 
-// The client's end of a module's stream, counted on its way.
-struct Dispatcher::ServiceStream {
-  Dispatcher& dispatcher;
-  const Method& method;
-  bool counted;
-  tenon_call_out client;
-  tenon_call_info info;
-  uint64_t started_ns;
+// A module's stream, between its client and the module.
+class Dispatcher::ServiceStream : public ServerCall {
+ public:
+  // TENON_OK: the module has it, and it lives until both sides are done.
+  tenon_status Begin(const Method& method, const tenon_call_info& info) {
+    info_ = info;
+    info_.name = {reinterpret_cast<const uint8_t*>(method.name.data()), method.name.size()};
+    held_by_module_ = std::static_pointer_cast<ServiceStream>(shared_from_this());  // finish takes it, perhaps inside
+    const tenon_status status =
+        method.service->stream(method.service_self, method.service_method, &info_, nullptr, {&kOut, this}, &module_);
+    if (status != TENON_OK) held_by_module_.reset();
+    return status;
+  }
 
+ private:
   static ServiceStream& Of(void* self) { return *static_cast<ServiceStream*>(self); }
   static const tenon_call_out_v1 kOut;
+
+  bool OnMessage(Bufs message) override { return module_.fn->message(module_.self, message.Release()) != TENON_AGAIN; }
+  void OnHalfClose() override { module_.fn->half_close(module_.self); }
+  void OnWritable() override { module_.fn->writable(module_.self); }
+  void OnAbort(const Status& why) override {
+    if (!aborted_) why_ = why;
+    aborted_ = true;
+    module_.fn->cancel(module_.self);
+  }
+  void OnRelease() override { module_.fn->release(module_.self); }
+
+  tenon_call_info info_{};
+  tenon_call_in module_{};
+  Status why_;  // the module knows of a cancel only; written before aborted_
+  std::atomic<bool> aborted_{false};
+  std::shared_ptr<ServiceStream> held_by_module_;
 };
 
 const tenon_call_out_v1 Dispatcher::ServiceStream::kOut = {
     sizeof(tenon_call_out_v1),
-    [](void* self, const tenon_kv* headers, size_t n) {
-      Of(self).client.fn->headers(Of(self).client.self, headers, n);
+    [](void* self, const tenon_kv* headers, size_t n) { Of(self).Headers(headers, n); },
+    [](void* self, tenon_bufs message) {
+      return static_cast<tenon_status>(Of(self).Send(Bufs(message)) ? TENON_OK : TENON_AGAIN);
     },
-    [](void* self, tenon_bufs message) -> tenon_status {
-      ServiceStream& s = Of(self);
-      Bufs owned(message);
-      if (s.counted) s.method.metrics->Sent(owned.size());
-      return s.client.fn->message(s.client.self, owned.Release());
-    },
-    [](void* self) { Of(self).client.fn->readable(Of(self).client.self); },
+    [](void* self) { Of(self).Readable(); },
     [](void* self, tenon_status status, const tenon_error* error, const tenon_kv* trailers, size_t n) {
-      const std::unique_ptr<ServiceStream> s(&Of(self));
-      if (s->counted) {
-        s->method.metrics->Handled(plugin::FromAbi(status, error).code(),
-                                   s->dispatcher.clock_.MonoNs() - s->started_ns);
-      }
-      s->client.fn->finish(s->client.self, status, error, trailers, n);
+      const std::shared_ptr<ServiceStream> s = std::move(Of(self).held_by_module_);
+      Status said = plugin::FromAbi(status, error);
+      if (!said.ok() && s->aborted_) said = s->why_;
+      s->Finish(said, trailers, n);
     },
 };
 
@@ -267,30 +305,30 @@ tenon_status Dispatcher::CallStream(const tenon_call_info& info, tenon_call_out 
 
    private:
     bool OnMessage(Bufs) override { return true; }
-    void OnCancel() override {}
+    void OnAbort(const Status&) override {}
   };
   const Method* method = Find(info.method);
   if (method == nullptr || method->unary || (method->service != nullptr && method->flags == 0)) {
     return TENON_UNIMPLEMENTED;
   }
   Status refused = !method->absent.ok() ? method->absent : counted ? Admit(info, true) : Ok();
-  if (refused.ok() && method->service != nullptr) {
-    auto stream = std::make_unique<ServiceStream>(ServiceStream{*this, *method, counted, out, info, clock_.MonoNs()});
-    stream->info.name = {reinterpret_cast<const uint8_t*>(method->name.data()), method->name.size()};
-    if (counted) method->metrics->Started();
-    ServiceStream* raw = stream.release();  // finish takes it, perhaps inside
-    const tenon_status status = method->service->stream(method->service_self, method->service_method, &raw->info,
-                                                        nullptr, {&ServiceStream::kOut, raw}, in);
-    if (status == TENON_OK) return TENON_OK;
-    stream.reset(raw);
-    if (counted) method->metrics->Handled(plugin::FromAbi(status, nullptr).code(), clock_.MonoNs() - raw->started_ns);
-    return status;
-  }
-  auto refusal = refused.ok() ? nullptr : std::make_shared<Refused>();
-  const std::shared_ptr<ServerCall> call = refusal == nullptr ? method->stream() : refusal;
+  const auto refusal = refused.ok() ? nullptr : std::make_shared<Refused>();
+  const auto module = refused.ok() && method->service != nullptr ? std::make_shared<ServiceStream>() : nullptr;
+  const std::shared_ptr<ServerCall> call = refusal != nullptr  ? refusal
+                                           : module != nullptr ? std::static_pointer_cast<ServerCall>(module)
+                                                               : method->stream();
   if (counted) call->CountIn(*method->metrics, clock_);
   call->Open(out, in);
-  if (refusal != nullptr) refusal->End(refused);
+  if (refusal != nullptr) return refusal->End(refused), TENON_OK;
+  if (module != nullptr) {
+    if (const tenon_status status = module->Begin(*method, info); status != TENON_OK) {
+      module->Refuse(plugin::FromAbi(status, nullptr));
+      return status;
+    }
+  }
+  if (!counted) return TENON_OK;
+  call->ListIn(Metadata(info, "hasleader") == "true" ? streams_with_leader_ : streams_);
+  if (stopping_) call->Abort(stopped_);  // Stop may have looked a moment before
   return TENON_OK;
 }
 

@@ -2,6 +2,7 @@
 //
 // The services are registered once, before a transport starts; from then on all of it is read only. [any]
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -53,6 +54,13 @@ class Dispatcher : public CallObserver {
   // The names of the services, sorted; for reflection.
   std::vector<std::string> Services() const;
 
+  // No more calls of clients: new ones are refused with `why`; streams, and calls that wait in service modules, end
+  // with it. The server's own unary calls end by themselves. [any]
+  void Stop(const Status& why);
+  // Once in an election timeout. When there was no leader three times, streams that asked for one (metadata hasleader)
+  // end: opening them anew costs more than refusing a call, so etcd has patience too. [one thread]
+  void WatchLeader();
+
   // Serialized FileDescriptorSet of all that is served, those of service modules included.
   const std::string& descriptors() const { return descriptors_; }
 
@@ -74,7 +82,7 @@ class Dispatcher : public CallObserver {
     uint32_t service_method = 0;
   };
   struct ServiceCall;
-  struct ServiceStream;
+  class ServiceStream;
   enum class Caller { kClient, kModule };
 
   void Add(Method method);
@@ -101,6 +109,11 @@ class Dispatcher : public CallObserver {
   std::mutex service_calls_mutex_;
   absl::flat_hash_map<uint64_t, const Method*> service_calls_;
   CallMetrics calls_;
+  // Clients' streams, by whether they need a leader.
+  OpenStreams streams_, streams_with_leader_;
+  int times_without_leader_ = 0;
+  std::atomic<bool> stopping_{false};
+  Status stopped_;  // what for; written before stopping_
   metrics::Counter slow_requests_;
 };
 

@@ -34,7 +34,7 @@ class HealthWatch : public ServerCall {
   void OnHalfClose() override {
     if (!asked_) Finish(absl::InternalError("grpc: the stream ended without a request"));
   }
-  void OnCancel() override { Finish(Status(StatusCode::kCancelled, "Stream has ended.")); }
+  void OnAbort(const Status& why) override { Finish(why); }
 
   bool asked_ = false;
 };

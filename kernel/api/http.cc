@@ -37,8 +37,8 @@ class HttpCall : public ServerCall {
 
  private:
   bool OnMessage(Bufs) override { return true; }
-  void OnCancel() override {
-    if (!ended_.exchange(true)) Finish(Status(StatusCode::kCancelled, "the client is gone"));
+  void OnAbort(const Status& why) override {
+    if (!ended_.exchange(true)) Finish(why);
   }
   std::atomic<bool> ended_{false};
 };

@@ -146,7 +146,7 @@ class RangeStream : public ServerCall {
   void OnWritable() override {
     Post([](RangeStream& s) { s.Pump(); });
   }
-  void OnCancel() override { End(Status(StatusCode::kCancelled, "context canceled")); }
+  void OnAbort(const Status& why) override { End(why); }
 
   std::shared_ptr<RangeStream> Self() { return std::static_pointer_cast<RangeStream>(shared_from_this()); }
   template <class Fn>

@@ -183,8 +183,8 @@ class KeepAlive : public ServerCall {
   void OnWritable() override {
     Note([this] { blocked_ = false; });
   }
-  void OnCancel() override {
-    Note([this] { end_ = Status(StatusCode::kCancelled, "context canceled"); });
+  void OnAbort(const Status& why) override {
+    Note([&] { end_ = why; });
   }
 
   template <class Fn>

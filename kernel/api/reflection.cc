@@ -86,7 +86,7 @@ class ReflectionCall : public ServerCall {
   }
   void OnWritable() override { Readable(); }
   void OnHalfClose() override { Finish(Ok()); }
-  void OnCancel() override { Finish(Status(StatusCode::kCancelled, "context canceled")); }
+  void OnAbort(const Status& why) override { Finish(why); }
   const Catalog& catalog_;
 };
 

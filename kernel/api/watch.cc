@@ -130,9 +130,9 @@ class WatchCall : public ServerCall, public mvcc::WatchStream {
     return waiting_ <= kFewWaiting && held_.exchange(false);  // they may have been handled before that was seen
   }
   void OnWritable() override { hub_.Writable(Self()); }
-  void OnCancel() override {
+  void OnAbort(const Status& why) override {
     if (!std::exchange(opened_, true)) hub_.Open(Self());
-    hub_.Close(Self(), Status(StatusCode::kCancelled, "etcdserver: watch canceled"));
+    hub_.Close(Self(), why);
   }
 
   // ---- the hub's side; its thread ----

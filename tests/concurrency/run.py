@@ -14,12 +14,14 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1] / "support/py")]
 
+import grpc
 from harness.client import every_key, prefix
-from harness.messages import ELECTION, LEASE, LOCK, election, lock, rpc
+from harness.messages import ELECTION, LEASE, LOCK, WATCH, election, lock, rpc
 from harness.report import Report, main
 from harness.server import Server, add_transport_option, find_tenon
 from harness.wait import Deadline, until
 
+STOPPED = ("UNAVAILABLE", "etcdserver: server stopped")
 PATIENCE = 60  # seconds; a bound, not an expectation
 
 
@@ -162,6 +164,60 @@ def over_a_restart(report, server):
     server.start()
 
 
+def a_stop_ends_streams(report, server):
+    """Each kind of stream that never ends by itself, and a call that waits in a module."""
+    with server.client() as client:
+        grant(client, 41)
+        grant(client, 42)
+        take(client, b"t", 41).result()
+        campaign(client, 41, b"one").result()
+
+        def stream(method, request, response):
+            call = client.channel.stream_stream(method, response_deserializer=response.FromString)
+            asked = threading.Event()  # the client's half stays open
+            calls.append(asked)
+
+            def requests():
+                yield request.SerializeToString()
+                asked.wait()
+
+            return call(requests(), timeout=PATIENCE)
+
+        def server_stream(method, request, response):
+            call = client.channel.unary_stream(method, response_deserializer=response.FromString)
+            return call(request, timeout=PATIENCE)
+
+        calls = []
+        create = rpc.WatchRequest(create_request=rpc.WatchCreateRequest(key=b"t"))
+        streams = {
+            "watch": stream(WATCH + "Watch", create, rpc.WatchResponse),
+            "keepalive": stream(LEASE + "LeaseKeepAlive", rpc.LeaseKeepAliveRequest(ID=41), rpc.LeaseKeepAliveResponse),
+            "health": server_stream("/grpc.health.v1.Health/Watch", b"", rpc.LeaseGrantRequest),
+            "observe": server_stream(
+                ELECTION + "Observe", election.LeaderRequest(name=b"e").SerializeToString(), election.LeaderResponse
+            ),
+        }
+        for each in streams.values():
+            next(each)  # it is open
+        waiting = take(client, b"t", 42)
+        until(lambda: b"t/2a" in keys(client), PATIENCE, "somebody waits for the lock")
+        server.stop()
+        for name, each in streams.items():
+            error = None
+            try:
+                for _ in each:
+                    pass
+            except grpc.RpcError as e:
+                error = (e.code().name, e.details())
+            # Cut off at the end of the drain's patience, it would have another text.
+            report.equal(f"{name} is ended with the server's words", error, STOPPED)
+        error = waiting.exception()
+        report.equal("so is the wait for a lock", error and (error.code().name, error.details()), STOPPED)
+        for asked in calls:
+            asked.set()
+    server.start()
+
+
 def _true(condition):
     try:
         return until(condition, PATIENCE, "it holds")
@@ -169,7 +225,7 @@ def _true(condition):
         return False
 
 
-STORIES = [waiters_in_order, those_who_go, without_a_lease, leaders, over_a_restart]
+STORIES = [waiters_in_order, those_who_go, without_a_lease, leaders, over_a_restart, a_stop_ends_streams]
 
 
 def run():

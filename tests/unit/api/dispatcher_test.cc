@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "kernel/api/server.h"
+#include "kernel/base/errors.h"
 #include "kernel/plugin/host.h"
 #include "tests/support/member_fixture.h"
 
@@ -50,6 +51,7 @@ class DispatcherTest : public ::testing::Test {
     host.set_context(&dispatcher);
     RegisterKv(dispatcher, server);
     RegisterMaintenance(dispatcher, server);
+    RegisterHealth(dispatcher, server);
     RegisterAbsent(dispatcher, server);
     m.Lead();
   }
@@ -74,9 +76,12 @@ class DispatcherTest : public ::testing::Test {
          }});
     m.Run();
   }
-  tenon_status Stream(Client& client, std::string_view name = "/etcdserverpb.KV/RangeStream") {
+  tenon_status Stream(Client& client, std::string_view name = "/etcdserverpb.KV/RangeStream",
+                      std::vector<tenon_kv> metadata = {}) {
     tenon_call_info info{};
     info.size = sizeof info;
+    info.meta = metadata.data();
+    info.n_meta = metadata.size();
     info.method = Id(name);
     return Dispatcher::kTable.stream(host.abi(), &info, client.out(), &client.in);
   }
@@ -113,7 +118,8 @@ class DispatcherTest : public ::testing::Test {
                 m.reader_thread,
                 [](uint64_t) { return true; },
                 {}};
-  Dispatcher dispatcher{m.s.clock, m.metrics, /*warning_ns=*/0, [] { return true; }};
+  bool leader = true;
+  Dispatcher dispatcher{m.s.clock, m.metrics, /*warning_ns=*/0, [this] { return leader; }};
   plugin::Host host{{"test", "test"}, {}};
 };
 
@@ -238,6 +244,108 @@ TEST_F(DispatcherTest, CancelledStreamEndsOnceWhereverItIs) {
     EXPECT_EQ(client.ends.size(), 1u) << after;
     client.Release();
   }
+}
+
+constexpr const char* kHealthWatch = "/grpc.health.v1.Health/Watch";
+
+TEST_F(DispatcherTest, StopEndsStreamsAndRefusesWhatComesLater) {
+  for (int i = 0; i < 100; i++) m.s.Put(fmt::format("{:04}", i), "v");
+  Client slow, idle, late;
+  slow.hold = true;
+  ASSERT_EQ(Stream(slow), TENON_OK);
+  slow.Send(All());
+  m.Run();
+  ASSERT_EQ(Stream(idle, kHealthWatch), TENON_OK);
+  idle.Send("");
+  ASSERT_EQ(idle.messages.size(), 1u);
+  EXPECT_THAT(idle.ends, IsEmpty());
+
+  dispatcher.Stop(errors::Stopped());
+  m.Run();
+  EXPECT_THAT(slow.ends, ElementsAre("etcdserver: server stopped"));
+  EXPECT_THAT(idle.ends, ElementsAre("etcdserver: server stopped"));
+  ASSERT_EQ(Stream(late, kHealthWatch), TENON_OK);
+  EXPECT_THAT(late.ends, ElementsAre("etcdserver: server stopped"));
+  Call(Id("/etcdserverpb.KV/Range"), All());
+  EXPECT_THAT(answers, ElementsAre("etcdserver: server stopped"));
+  for (Client* client : {&slow, &idle, &late}) client->Release();
+}
+
+TEST_F(DispatcherTest, StreamThatAskedForALeaderEndsWhenThereWasNoneThreeTimes) {
+  const tenon_kv hasleader = {Slice("hasleader"), Slice("true")};
+  Client asked, other;
+  ASSERT_EQ(Stream(asked, kHealthWatch, {hasleader}), TENON_OK);
+  ASSERT_EQ(Stream(other, kHealthWatch), TENON_OK);
+  const auto times = [&](int n, bool there) {
+    leader = there;
+    for (int i = 0; i < n; i++) dispatcher.WatchLeader();
+  };
+  times(2, false);
+  times(1, true);
+  times(2, false);
+  EXPECT_THAT(asked.ends, IsEmpty()) << "not three times in a row";
+  times(1, false);
+  EXPECT_THAT(asked.ends, ElementsAre("etcdserver: no leader"));
+  EXPECT_THAT(other.ends, IsEmpty());
+  other.in.fn->cancel(other.in.self);
+  for (Client* client : {&asked, &other}) client->Release();
+}
+
+// A service module with one stream, which knows of a cancel only.
+struct Module {
+  static Module& Of(void* self) { return *static_cast<Module*>(self); }
+  static tenon_service_v1 Table() {
+    static const tenon_method kMethods[] = {{sizeof(tenon_method), TENON_METHOD_SERVER_STREAM, "/test.Service/Stream"}};
+    static const tenon_call_in_v1 kIn = {
+        sizeof(tenon_call_in_v1),
+        [](void* self, tenon_bufs message) -> tenon_status {
+          Bufs owned(message);
+          return Of(self).out.fn->message(Of(self).out.self, owned.Release());
+        },
+        [](void*) {},
+        [](void*) {},
+        [](void* self) { Of(self).out.fn->finish(Of(self).out.self, TENON_CANCELLED, nullptr, nullptr, 0); },
+        [](void* self) { Of(self).released++; }};
+    tenon_service_v1 t{};
+    t.methods = [](void*, size_t* n) {
+      *n = 1;
+      return kMethods;
+    };
+    t.stream = [](void* self, uint32_t, const tenon_call_info*, const tenon_identity*, tenon_call_out out,
+                  tenon_call_in* in) -> tenon_status {
+      if (Of(self).refuses) return TENON_UNAVAILABLE;
+      Of(self).out = out;
+      *in = {&kIn, self};
+      return TENON_OK;
+    };
+    return t;
+  }
+  tenon_call_out out{};
+  int released = 0;
+  bool refuses = false;
+};
+
+TEST_F(DispatcherTest, StreamOfAModuleEndsWithWhatEndedIt) {
+  Module module;
+  ASSERT_TRUE(dispatcher.AddService("test", Module::Table(), &module).ok());
+  Client gone, refused, client;
+  ASSERT_EQ(Stream(gone, "/test.Service/Stream"), TENON_OK);
+  gone.Send("x");
+  EXPECT_THAT(gone.messages, ElementsAre("x"));
+  gone.in.fn->cancel(gone.in.self);
+  EXPECT_THAT(gone.ends, ElementsAre("context canceled"));
+  gone.Release();
+  EXPECT_EQ(module.released, 1);
+
+  module.refuses = true;
+  EXPECT_EQ(Stream(refused, "/test.Service/Stream"), TENON_UNAVAILABLE);
+  module.refuses = false;
+  ASSERT_EQ(Stream(client, "/test.Service/Stream"), TENON_OK);
+  dispatcher.Stop(errors::Stopped());
+  EXPECT_THAT(client.ends, ElementsAre("etcdserver: server stopped"));
+  EXPECT_THAT(refused.ends, IsEmpty());
+  client.Release();
+  EXPECT_EQ(module.released, 2);
 }
 
 TEST_F(DispatcherTest, SecondRequestOnARangeStreamEndsIt) {
