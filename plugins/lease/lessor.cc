@@ -524,13 +524,26 @@ tenon_status Lessor::Lookup(int64_t id, tenon_lease_info* out, tenon_lease_key_f
 tenon_status Lessor::List(tenon_status (*row)(void* ctx, const tenon_lease_info*), void* ctx) {
   const int64_t now_ms = NowMs();
   std::vector<std::pair<int64_t, tenon_lease_info>> all;  // by the millisecond it ends
-  {
-    std::lock_guard lock(mutex_);
-    all.reserve(leases_.size());
-    for (const auto& [id, lease] : leases_) {
-      const int64_t ends = lease.ends_ms != 0 && primary_ ? lease.ends_ms : now_ms + lease.LeftAtPromotion() * 1000;
-      all.emplace_back(ends, lease.Info(LeftSeconds(lease, now_ms)));
+  // Some buckets at a time: apply and renewals must not wait for a million leases. What is granted or ends meanwhile
+  // may be in the list or not.
+  decltype(all) some;
+  for (size_t bucket = 0, buckets = 0; bucket < buckets || buckets == 0;) {
+    std::unique_lock lock(mutex_);
+    if (std::exchange(buckets, leases_.bucket_count()) != leases_.bucket_count()) {
+      bucket = 0;  // the first time, or the table has grown: all of them have moved
+      all.clear();
+      all.reserve(leases_.size());
     }
+    for (const size_t end = std::min(buckets, bucket + kLookAtOnce); bucket < end; bucket++) {
+      for (auto it = leases_.cbegin(bucket); it != leases_.cend(bucket); ++it) {
+        const Lease& lease = it->second;
+        const int64_t ends = lease.ends_ms != 0 && primary_ ? lease.ends_ms : now_ms + lease.LeftAtPromotion() * 1000;
+        some.emplace_back(ends, lease.Info(LeftSeconds(lease, now_ms)));
+      }
+    }
+    lock.unlock();
+    all.insert(all.end(), some.begin(), some.end());
+    some.clear();
   }
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
     return a.first != b.first ? a.first < b.first : a.second.id < b.second.id;

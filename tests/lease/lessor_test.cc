@@ -4,10 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <deque>
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "kernel/base/coding.h"
@@ -289,6 +292,22 @@ TEST_F(LessorTest, ARenewalOfAnEndedLeaseWaitsForItsEnd) {
   EXPECT_THAT(renewed, ElementsAre("not found", "not found", "unavailable", "unavailable"));
 }
 
+// etcd#20813: a renewal that waited for its checkpoint to be cleared said OK, although the lease was revoked meanwhile.
+TEST_F(LessorTest, Issue20813ARenewalUnderWayDoesNotOutliveARevoke) {
+  kTable.promote(self, 3, 0);
+  Grant(5, 1000);
+  Pass(300.2);
+  Apply();
+  Renew(5);
+  ASSERT_THAT(Proposed(), ElementsAre("checkpoint 5=0 in term 3"));
+  EXPECT_THAT(renewed, IsEmpty());
+  Revoke(5);
+  Apply();
+  EXPECT_THAT(renewed, ElementsAre("not found"));
+  Renew(5);
+  EXPECT_THAT(renewed, ElementsAre("not found", "not found"));
+}
+
 TEST_F(LessorTest, ARevokeThatFailedIsTriedAgain) {
   kTable.promote(self, 3, 0);
   Grant(5, 1);
@@ -415,6 +434,35 @@ TEST_F(LessorTest, ADamagedRowIsRefused) {
   tenon_error error{sizeof error};
   EXPECT_NE(kTable.recover(self, &context, &error), TENON_OK);
   rows.clear();
+}
+
+// It is made a slice at a time, and the table grows under it.
+TEST_F(LessorTest, TheListHasEachLeaseOnceWhileOthersComeAndGo) {
+  constexpr int64_t kStay = 20000;
+  for (int64_t id = 1; id <= kStay; id++) Grant(id, 1000);
+  std::atomic<bool> over{false};
+  std::thread apply([&] {
+    for (int64_t id = kStay + 1; !over; id++) {
+      Grant(id, 1000);
+      if (id % 4 == 0) Revoke(id);
+    }
+  });
+  for (int i = 0; i < 20; i++) {
+    std::vector<int64_t> ids;
+    kTable.list(
+        self,
+        [](void* to, const tenon_lease_info* info) -> tenon_status {
+          static_cast<std::vector<int64_t>*>(to)->push_back(info->id);
+          return TENON_OK;
+        },
+        &ids);
+    std::sort(ids.begin(), ids.end());
+    EXPECT_EQ(std::adjacent_find(ids.begin(), ids.end()), ids.end());
+    ASSERT_GE(ids.size(), size_t{kStay});
+    EXPECT_EQ(ids[kStay - 1], kStay) << "one that was there all the time is missing";
+  }
+  over = true;
+  apply.join();
 }
 
 TEST_F(LessorTest, TheListIsByWhatIsLeft) {
