@@ -1,7 +1,9 @@
 """The cases: what is done to one server, and which figures must come out how."""
+import json
 import re
 import socket
 import subprocess
+import threading
 import time
 
 from servers import Failure, PeakMemory, count_syncs, find_peer
@@ -241,6 +243,45 @@ def lease_end(server, options):
     return {"last key gone after": end["late_s"], "server CPU": end["server_cpu_us"]}
 
 
+def compaction(server, options):
+    """A steady load of puts, alone and while history of ten changes a key is removed. The longest one waited behind it."""
+    keys = options.keys_1m // 10
+    tool = find_peer("etcdctl")
+    if not tool:
+        raise Failure("etcdctl is not in $TENON_PEER or on PATH")
+
+    def etcdctl(*command):
+        out = subprocess.run([tool, "--endpoints", server.endpoint, *command], capture_output=True, text=True, timeout=300)
+        if out.returncode != 0:
+            raise Failure(f"etcdctl {' '.join(command)}: {out.stderr[-500:]}")
+        return out.stdout
+
+    server.start()
+    server.run("put", *HUNDRED, "--prefix", "old/", "--key-space", str(keys), "--key-size", "16", "--value-size", "64",
+               "--order", "sequential", "--total", str(10 * keys), "--warmup", "0s")
+    load = ["put", "--prefix", "new/", "--key-space", "1000", "--value-size", "64", "--clients", "10", "--rate", "300",
+            "--duration", options.seconds(15)]
+    alone = server.run(*load)
+    revision = json.loads(etcdctl("get", "new/", "-w", "json"))["header"]["revision"]
+    took = []
+
+    def compact():
+        began = time.monotonic()
+        etcdctl("compaction", "--physical", str(revision))
+        took.append(time.monotonic() - began)
+
+    thread = threading.Thread(target=compact)
+    timer = threading.Timer(2, thread.start)  # behind the warm-up
+    timer.start()
+    during = server.run(*load)
+    timer.join()
+    thread.join()
+    if not took:
+        raise Failure("the compaction failed")
+    return {"longest put": during["max_us"] / 1000, "longest put without": alone["max_us"] / 1000,
+            "p99": during["p99_us"] / 1000, "p99 without": alone["p99_us"] / 1000, "compaction": took[0]}
+
+
 class Case:
     def __init__(self, what, run, figures, once=False):
         self.what, self.run, self.figures, self.once = what, run, figures, once
@@ -298,6 +339,9 @@ CASES = {
         Figure("grant, server CPU", "us/op"), Figure("generator's own CPU", "us/op")]),
     "lease-end": Case("100,000 leases with one key each that end together", lease_end, [
         Figure("last key gone after", "s", absolute=True, h2=5), Figure("server CPU", "us/lease")]),
+    "compaction": Case("300 puts a second while a compaction removes 900,000 of 1,000,000 revisions", compaction, [
+        Figure("longest put", "ms", 20, absolute=True, h2=20), Figure("longest put without", "ms"), Figure("p99", "ms"),
+        Figure("p99 without", "ms"), Figure("compaction", "s")]),
     "keys-1m": Case("1,000,000 keys of 64 + 256 B: put, SIGTERM, start again", keys_1m, [
         Figure("RssAnon loaded", "MB", 0.6), Figure("RSS loaded", "MB"),
         Figure("restart to first answer", "s", 0.3), Figure("RssAnon restarted", "MB", 0.6),
