@@ -87,16 +87,22 @@ def free_port():
     raise RuntimeError("no free port")
 
 
+def _lines(options):
+    return "".join(f"{key}: {value}\n" for key, value in options.items())
+
+
 class Server:
     """Owns one process and its data directory. `flags` are etcd's flags as a dict without the dashes.
 
-    With `storage`, `modules` ({role: its YAML}), `config` or `transport` Tenon gets a config file in place of flags, since
-    --config-file makes flags ignored; etcd never gets one.
+    `options_as` says how they are given: as flags, as `environment` (ETCD_NAME and so on) or as a `yaml` file. With
+    `storage`, `modules` ({role: its YAML}), `config` or `transport` Tenon always gets a file, since --config-file makes
+    flags ignored.
     """
 
     transport = None  # Tenon's transport, for a whole run: see --transport of the suites
 
-    def __init__(self, binary, folder, name="m1", flags=None, storage=None, config=None, wrapper=(), modules=None):
+    def __init__(self, binary, folder, name="m1", flags=None, storage=None, config=None, wrapper=(), modules=None,
+                 options_as="flags"):
         self.binary = str(binary)
         self.is_etcd = "Tenon Version" not in version_of(self.binary)
         self.label = "etcd" if self.is_etcd else "tenon"
@@ -110,41 +116,55 @@ class Server:
         self.modules = dict(modules or {})
         self.config = config
         self.wrapper = list(wrapper)
+        self.options_as = options_as
+        self.host = "127.0.0.1"
         self.port = free_port()
-        self.peer_port = free_port() if self.is_etcd else None
+        self.peer_port = free_port()
         self.process = None
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
-    def command(self):
+    @property
+    def peer_url(self):
+        return f"http://{self.host}:{self.peer_port}"
+
+    def options(self):
+        """Of the process, by their names."""
         url = f"http://{self.address}"
-        flags = {
+        options = {
             "name": self.name,
             "data-dir": str(self.data_dir),
             "listen-client-urls": url,
             "advertise-client-urls": url,
+            "listen-peer-urls": self.peer_url,
+            "initial-advertise-peer-urls": self.peer_url,
+            "initial-cluster": f"{self.name}={self.peer_url}",
         }
         if self.is_etcd:
-            peer = f"http://127.0.0.1:{self.peer_port}"
-            flags.update(
-                {
-                    "listen-peer-urls": peer,
-                    "initial-advertise-peer-urls": peer,
-                    "initial-cluster": f"{self.name}={peer}",
-                    "log-level": "warn",
-                }
-            )
-        flags.update(self.flags)
-        if not self.is_etcd and (self.storage or self.modules or self.config or self.transport):
+            options["log-level"] = "warn"
+        options.update(self.flags)
+        return options
+
+    def command(self):
+        options = self.options()
+        chosen = not self.is_etcd and (self.storage or self.modules or self.config or self.transport)
+        if chosen or self.options_as == "yaml":
             path = self.folder / "config.yaml"
-            path.write_text(self._yaml(flags))
+            path.write_text(self._yaml(options) if chosen else _lines(options))
             return [*self.wrapper, self.binary, f"--config-file={path}"]
-        return [*self.wrapper, self.binary, *[f"--{key}={value}" for key, value in flags.items()]]
+        if self.options_as == "environment":
+            return [*self.wrapper, self.binary]
+        return [*self.wrapper, self.binary, *[f"--{key}={value}" for key, value in options.items()]]
+
+    def environment(self):
+        if self.options_as != "environment":
+            return None
+        named = {"ETCD_" + key.upper().replace("-", "_"): str(value) for key, value in self.options().items()}
+        return {**os.environ, **named}
 
     def _yaml(self, flags):
-        text = "".join(f"{key}: {value}\n" for key, value in flags.items())
         chosen = {}
         if self.storage:
             chosen["storage"] = f"{{ use: {self.storage} }}"
@@ -152,14 +172,14 @@ class Server:
             chosen["transports"] = f"[{{ use: {self.transport} }}]"
         chosen.update(self.modules)
         modules = "modules:\n" + "".join(f"  {role}: {yaml}\n" for role, yaml in chosen.items()) if chosen else ""
-        return text + modules + (self.config or "")
+        return _lines(flags) + modules + (self.config or "")
 
     def launch(self):
         """Starts the process and does not wait."""
         assert self.process is None, "started twice"
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                self.command(), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+                self.command(), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=self.environment()
             )
         return self
 
@@ -191,14 +211,13 @@ class Server:
         self._alive()
         with socket.socket() as probe:
             probe.settimeout(1)
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((self.host, self.port)) == 0
 
-    @staticmethod
-    def _published(client):
+    def _published(self, client):
         members, status = client.members(), client.status()
         return (
             members.ok
-            and all(member.name for member in members.message.members)
+            and any(member.name == self.options()["name"] for member in members.message.members)
             and status.ok
             and status.message.storageVersion.startswith("3.7")
         )
@@ -219,6 +238,13 @@ class Server:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+    def pause(self):
+        """SIGSTOP: its connections stay, and nobody answers."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
 
     def stop(self, seconds=60):
         """SIGTERM; SIGKILL if that does not end it in time, which raises."""

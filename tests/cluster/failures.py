@@ -1,0 +1,191 @@
+"""Members die, stop, stand still and come back, under load."""
+
+import concurrent.futures
+import statistics
+import time
+
+from clients import clients_of
+from harness.cluster import Cluster
+from harness.load import Load
+from harness.messages import KV, rpc
+from harness.wait import until
+from streams import Watch, send
+
+ELECTION_SECONDS = 1.0
+# Bounds of the fast tier: what a loaded machine must keep. What was measured is noted beside.
+MOST_SECONDS_TO_A_WRITE = 15
+MOST_SECONDS_OF_A_HAND_OVER = 5
+# What etcd answers without a quorum, depending on where the request was when the leader went.
+NO_QUORUM = [
+    ("UNAVAILABLE", "etcdserver: request timed out"),
+    ("UNAVAILABLE", "etcdserver: request timed out, possibly due to previous leader failure"),
+    ("UNAVAILABLE", "etcdserver: request timed out, possibly due to connection lost"),
+    ("UNAVAILABLE", "etcdserver: leader changed"),
+    ("DEADLINE_EXCEEDED", "context deadline exceeded"),
+]
+
+
+def settle(world, cluster, load, name):
+    """The load's end: nobody saw an error, everything acknowledged is there, all members hold the same."""
+    load.end()
+    report = world.report
+    # A removed etcd answers what was under way with this, which no client repeats.
+    errors = [e for e in load.errors if not (world.is_etcd and e.text == "raft: stopped")]
+    report.check(f"{name}: no error at a retrying client", not errors, str(errors[:3]))
+    with cluster.leader().client(timeout=60) as client:
+        missing = load.missing(client)
+    report.check(f"{name}: all of {load.count()} acknowledged puts are there", not missing, "\n".join(missing[:5]))
+    hashes = cluster.hashes(cluster.level())
+    report.check(f"{name}: all members have one hash", len(set(hashes.values())) == 1, str(hashes))
+
+
+def first_write_after(survivors, key=b"probe"):
+    """Seconds from now to the first answer of a put that begins now or later: one each 20 ms at each survivor."""
+    began = time.monotonic()
+    answered = []
+    with clients_of(survivors) as clients:
+        def probe():
+            for client in clients:
+                future = send(client, KV + "Put", rpc.PutRequest(key=key), 30)
+                future.add_done_callback(
+                    lambda f: answered.append(time.monotonic()) if f.code() and f.code().name == "OK" else None)
+            return answered
+        until(probe, 60, "a put is acknowledged", interval=0.02)
+        return answered[0] - began
+
+
+def a_follower_is_killed_and_catches_up(world, cluster):
+    follower = cluster.followers()[0]
+    with Load([s for s in cluster if s is not follower], name="follower") as load:
+        load.await_more()
+        follower.kill()
+        load.await_more(200)
+        follower.start()
+        load.await_more()
+        settle(world, cluster, load, "a follower killed")
+
+
+def the_leader_is_killed(world, cluster):
+    took = []
+    for _ in range(10 if world.long else 2):
+        leader = cluster.leader()
+        leader.kill()
+        took.append(first_write_after(cluster.alive()))
+        leader.start()
+    world.report.check("the leader killed: a write is acknowledged soon", max(took) < MOST_SECONDS_TO_A_WRITE,
+                       str(took))
+    world.report.note(f"leader killed -> first acknowledged write: median {statistics.median(took):.2f} s, "
+                      f"worst {max(took):.2f} s of {len(took)} (goal 1.5 T and 2 T + 0.2 s, T = {ELECTION_SECONDS} s)")
+
+
+def a_paused_leader_answers_nothing_stale(world, cluster):
+    report, old = world.report, cluster.leader()
+    others = [server for server in cluster if server is not old]
+    with clients_of([old, *others]) as (at_old, *clients):
+        clients[0].put(b"paused", b"old")
+        assert at_old.range(b"paused").ok  # it is connected
+        old.pause()
+        try:
+            new = cluster.leader(among=others)
+            put = clients[others.index(new)].put(b"paused", b"new")
+            # They lie in its socket until it goes on, and it thinks that it leads.
+            reads = [send(at_old, KV + "Range", rpc.RangeRequest(key=b"paused"), 30) for _ in range(20)]
+        finally:
+            old.resume()
+        report.check("the leader paused: another one takes over", put.ok, str(put))
+        values = set()
+        for read in reads:
+            until(read.done, 40, "a read ends")
+            if read.code().name == "OK":
+                values.add(rpc.RangeResponse.FromString(read.result()).kvs[0].value)
+        report.check("a paused leader that goes on answers no linearizable read from before", values <= {b"new"},
+                     str(values))
+        fresh = until(lambda: (lambda r: r if r.ok else None)(at_old.range(b"paused")), 30, "it reads again")
+        report.equal("and serves", fresh.message.kvs[0].value, b"new")
+    cluster.leader()
+
+
+def a_stopping_leader_hands_over(world, cluster):
+    with Load(cluster, name="handover") as load:
+        load.await_more()
+        old = cluster.leader()
+        began = time.monotonic()
+        old.stop()
+        load.await_more(200)
+        gap = load.longest_gap(began)
+        old.start()
+        settle(world, cluster, load, "the leader ends on SIGTERM")
+    world.report.check("a stopping leader hands over", gap < MOST_SECONDS_OF_A_HAND_OVER, f"{gap:.3f} s")
+    world.report.note(f"SIGTERM of the leader: longest time without an answer {gap * 1000:.0f} ms")
+
+
+def rolling_restart(world, cluster):
+    gaps = []
+    with Load(cluster, name="rolling") as load:
+        load.await_more()
+        for server in cluster:
+            began = time.monotonic()
+            server.stop()
+            server.start()
+            load.await_more(100)
+            gaps.append(load.longest_gap(began))
+        settle(world, cluster, load, "rolling restart")
+    world.report.check("rolling restart: no long gap", max(gaps) < MOST_SECONDS_OF_A_HAND_OVER, str(gaps))
+    world.report.note(f"rolling restart: longest time without an answer {max(gaps) * 1000:.0f} ms (goal 200 ms), "
+                      f"{load.retries} retries")
+
+
+def all_killed_at_once(world, cluster):
+    with Load(cluster, name="all") as load:
+        load.await_more(100)
+        cluster.kill()
+        cluster.start()
+        load.await_more()
+        settle(world, cluster, load, "all killed at once")
+
+
+def a_lost_quorum(world, cluster):
+    report = world.report
+    leader, gone = cluster.leader(), cluster.followers()
+    with leader.client(timeout=30) as client, Watch(client, [("hasleader", "true")], key=b"q") as watch:
+        before = client.put(b"quorum", b"1").message.header.revision
+        for server in gone:
+            server.kill()
+        has_leader = [("hasleader", "true")]
+
+        def refused():
+            reply = client.call(KV + "Range", rpc.RangeRequest(key=b"quorum", serializable=True), metadata=has_leader)
+            return reply if not reply.ok else None
+
+        reply = until(refused, 30, "a call that wants a leader is refused")
+        no_leader = ("UNAVAILABLE", "etcdserver: no leader")
+        report.equal("no quorum: a call with hasleader", (reply.code, reply.text), no_leader)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            put, read = pool.submit(client.put, b"quorum", b"2"), pool.submit(client.range, b"quorum")
+            serializable = client.range(b"quorum", serializable=True)
+            report.check("no quorum: a serializable read", serializable.ok
+                         and serializable.message.kvs[0].mod_revision == before, str(serializable))
+            for name, future in (("a put", put), ("a linearizable read", read)):
+                reply = future.result()
+                report.check(f"no quorum: {name}", (reply.code, reply.text) in NO_QUORUM, str(reply))
+        try:
+            watch.events(1)
+            ended = None
+        except Exception as error:  # grpc's
+            ended = (error.code().name, error.details())
+        report.equal("no quorum: a watch with hasleader ends", ended, no_leader)
+        cluster.start()
+        report.check("the quorum is back: a put", until(lambda: client.put(b"quorum", b"3").ok, 30, "a put"))
+    hashes = cluster.hashes(cluster.level())
+    report.check("the quorum is back: all members have one hash", len(set(hashes.values())) == 1, str(hashes))
+
+
+STORIES = [a_follower_is_killed_and_catches_up, the_leader_is_killed, a_paused_leader_answers_nothing_stale,
+           a_stopping_leader_hands_over, rolling_restart, all_killed_at_once, a_lost_quorum]
+
+
+def run(world):
+    with Cluster(world.binary, world.folder("failures")) as cluster:
+        cluster.start()
+        for story in STORIES:
+            world.story(story, cluster)
