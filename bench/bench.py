@@ -3,6 +3,7 @@
 
   bench/bench.py                      all cases, five pairs: about half an hour
   bench/bench.py --quick put-100      one case, one short pair: a look, not a measurement
+  bench/bench.py cluster              the cases of three members
 
 etcd is found in $TENON_PEER or on PATH; without it Tenon's own figures are printed.
 """
@@ -19,6 +20,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import report
 from cases import CASES
+from cluster import Cluster
 from servers import Failure, Kind, Server, find_peer
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -43,6 +45,8 @@ def parse():
     p.add_argument("--json", metavar="FILE", help="write every value of every pair")
     p.add_argument("--write", metavar="FILE", help="write the result into this document, between its markers")
     options = p.parse_args()
+    if "cluster" in options.cases:
+        options.cases = [n for n in options.cases if n != "cluster"] + [n for n in CASES if CASES[n].cluster is not None]
     for name in options.cases:
         if name not in CASES:
             p.error(f"no case {name}; there are {', '.join(CASES)}")
@@ -101,6 +105,13 @@ def port_source(options):
     return take
 
 
+def subject(case, kind, folder, ports, load):
+    """What the case is about: a server, or three members."""
+    if case.cluster is None:
+        return Server(kind, folder, ports, load)
+    return Cluster(kind, folder, load, case.cluster)
+
+
 def measure(name, sides, folder, options, ports):
     """[(etcd's figures or {}, Tenon's figures), ...], one for each pair."""
     case = CASES[name]
@@ -114,7 +125,7 @@ def measure(name, sides, folder, options, ports):
                 pair.append({})
                 continue
             say(f"{name}: pair {number + 1} of {count}, {kind.name}")
-            with Server(kind, folder, ports, load) as server:
+            with subject(case, kind, os.path.join(folder, f"{name}-{number}"), ports, load) as server:
                 pair.append(case.run(server, options))
         pairs.append(pair)
     return pairs

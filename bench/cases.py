@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 
+import cluster
 from servers import Failure, PeakMemory, count_syncs, find_peer
 
 HUNDRED = ["--clients", "100", "--connections", "10"]
@@ -283,8 +284,10 @@ def compaction(server, options):
 
 
 class Case:
-    def __init__(self, what, run, figures, once=False):
-        self.what, self.run, self.figures, self.once = what, run, figures, once
+    """cluster: not None, of three members, with these flags: `run` gets a cluster.Cluster."""
+
+    def __init__(self, what, run, figures, once=False, cluster=None):
+        self.what, self.run, self.figures, self.once, self.cluster = what, run, figures, once, cluster
 
 
 CASES = {
@@ -348,4 +351,5 @@ CASES = {
         Figure("RSS restarted", "MB"), Figure("load", "s"), Figure("stop", "s")]),
     "syncs": Case("fdatasync and fsync per 1,000 puts, counted with strace", syncs, [
         Figure("1 client", "/1000"), Figure("100 clients", "/1000")], once=True),
+    **cluster.cases(Case, Figure),
 }

@@ -1,23 +1,16 @@
 """What clients do through each of three members; nobody fails."""
 
-import contextlib
 import json
 import os
 import re
 import subprocess
 import urllib.request
 
-from harness.client import every_key
-from harness.cluster import Cluster, cluster_id, member_id
+from harness.client import every_key, send
+from harness.cluster import Cluster, clients_of, cluster_id, member_id
 from harness.messages import ELECTION, KV, LEASE, LOCK, election, lock, rpc
 from harness.wait import until
-from streams import Watch, first_done, send
-
-
-@contextlib.contextmanager
-def clients_of(servers, **options):
-    with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(server.client(**options)) for server in servers]
+from streams import Watch, first_done
 
 
 def members_know_each_other(world, cluster, name="bootstrap"):

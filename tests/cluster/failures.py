@@ -4,12 +4,12 @@ import concurrent.futures
 import statistics
 import time
 
-from clients import clients_of
-from harness.cluster import Cluster
+from harness.client import send
+from harness.cluster import Cluster, clients_of, first_write_after
 from harness.load import Load
 from harness.messages import KV, rpc
 from harness.wait import until
-from streams import Watch, send
+from streams import Watch
 
 ELECTION_SECONDS = 1.0
 # Bounds of the fast tier: what a loaded machine must keep. What was measured is noted beside.
@@ -37,21 +37,6 @@ def settle(world, cluster, load, name):
     report.check(f"{name}: all of {load.count()} acknowledged puts are there", not missing, "\n".join(missing[:5]))
     hashes = cluster.hashes(cluster.level())
     report.check(f"{name}: all members have one hash", len(set(hashes.values())) == 1, str(hashes))
-
-
-def first_write_after(survivors, key=b"probe"):
-    """Seconds from now to the first answer of a put that begins now or later: one each 20 ms at each survivor."""
-    began = time.monotonic()
-    answered = []
-    with clients_of(survivors) as clients:
-        def probe():
-            for client in clients:
-                future = send(client, KV + "Put", rpc.PutRequest(key=key), 30)
-                future.add_done_callback(
-                    lambda f: answered.append(time.monotonic()) if f.code() and f.code().name == "OK" else None)
-            return answered
-        until(probe, 60, "a put is acknowledged", interval=0.02)
-        return answered[0] - began
 
 
 def a_follower_is_killed_and_catches_up(world, cluster):

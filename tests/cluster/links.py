@@ -10,8 +10,8 @@ import subprocess
 import sys
 import time
 
-from failures import first_write_after, settle
-from harness.cluster import Cluster
+from failures import settle
+from harness.cluster import Cluster, first_write_after
 from harness.load import Load
 
 INSIDE = "TENON_TEST_NAMESPACE"

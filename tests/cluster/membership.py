@@ -40,7 +40,8 @@ def a_learner_is_promoted_when_ready(world, cluster):
     refused(report, "promotion before it has the log", cluster.ask("MemberPromote", through, ID=learner),
             "FAILED_PRECONDITION", "etcdserver: can only promote a learner member which is in sync with leader")
     refused(report, "a second learner",
-            cluster.ask("MemberAdd", through, peerURLs=[world.unused_url()], isLearner=True), "FAILED_PRECONDITION", "etcdserver: too many learner members in cluster")
+            cluster.ask("MemberAdd", through, peerURLs=[world.unused_url()], isLearner=True), "FAILED_PRECONDITION",
+            "etcdserver: too many learner members in cluster")
     cluster.launch_joining(server, added.message.members)
     cluster.level()
     with server.client() as client:

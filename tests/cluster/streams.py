@@ -36,11 +36,6 @@ class Watch:
         self.stream.cancel()
 
 
-def send(client, method, request, timeout):
-    """The call's future: `result()`, `code()`."""
-    return client.channel.unary_unary(method).future(request.SerializeToString(), timeout=timeout)
-
-
 def first_done(futures, seconds, what):
     """The first future that ended well."""
     return until(lambda: next((f for f in futures if f.done() and f.code().name == "OK"), None), seconds, what, 0.002)

@@ -102,6 +102,11 @@ class Client:
         return self.call(CLUSTER + "MemberList", rpc.MemberListRequest(linearizable=True))
 
 
+def send(client, method, request, timeout):
+    """The call's future: `result()`, `code()`."""
+    return client.channel.unary_unary(method).future(request.SerializeToString(), timeout=timeout)
+
+
 def every_key():
     """The range that covers all keys."""
     return {"key": b"\0", "range_end": b"\0"}

@@ -1,11 +1,13 @@
 """Several members as processes: Tenon's, etcd's, with one engine or several, started with one initial-cluster."""
 
+import contextlib
 import hashlib
 import struct
+import time
 from pathlib import Path
 
-from harness.client import Client
-from harness.messages import CLUSTER, MAINTENANCE, rpc
+from harness.client import Client, send
+from harness.messages import CLUSTER, KV, MAINTENANCE, rpc
 from harness.server import START_SECONDS, Server
 from harness.wait import until
 
@@ -202,6 +204,27 @@ def member_id(urls, token):
 def cluster_id(member_ids):
     packed = b"".join(struct.pack(">Q", one) for one in sorted(member_ids))
     return struct.unpack(">Q", hashlib.sha1(packed).digest()[:8])[0]
+
+
+@contextlib.contextmanager
+def clients_of(servers, **options):
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(server.client(**options)) for server in servers]
+
+
+def first_write_after(survivors, key=b"probe"):
+    """Seconds from now to the first answer of a put that begins now or later: one each 20 ms at each survivor."""
+    began = time.monotonic()
+    answered = []
+    with clients_of(survivors) as clients:
+        def probe():
+            for client in clients:
+                future = send(client, KV + "Put", rpc.PutRequest(key=key), 30)
+                future.add_done_callback(
+                    lambda f: answered.append(time.monotonic()) if f.code() and f.code().name == "OK" else None)
+            return answered
+        until(probe, 60, "a put is acknowledged", interval=0.02)
+        return answered[0] - began
 
 
 class Anywhere:
