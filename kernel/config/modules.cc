@@ -102,6 +102,7 @@ Modules DefaultModules() {
   Modules modules;
   modules.storage = DefaultModule("storage", "wiredtiger");
   modules.transports = {DefaultModule("transport", "h2")};
+  modules.peer = DefaultModule("peer", "h2");
   modules.lease = DefaultModule("lease", "lease");
   modules.quota = DefaultModule("quota", "quota");
   modules.compactor = DefaultModule("compactor", "compactor");

@@ -12,6 +12,9 @@ Status PeerDesk::Check(const PeerSender& from) const {
     return absl::FailedPreconditionError(
         fmt::format("this is cluster {:x}, not {:x}", membership_.cluster_id(), from.cluster_id));
   }
+  if (from.member_id == membership_.self()) {
+    return absl::FailedPreconditionError(fmt::format("{:x} is this member's own id", from.member_id));
+  }
   if (membership_.IsRemoved(from.member_id)) {
     return absl::NotFoundError(
         fmt::format("member {:x} has been permanently removed from the cluster", from.member_id));
