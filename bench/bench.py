@@ -46,7 +46,8 @@ def parse():
     p.add_argument("--write", metavar="FILE", help="write the result into this document, between its markers")
     options = p.parse_args()
     if "cluster" in options.cases:
-        options.cases = [n for n in options.cases if n != "cluster"] + [n for n in CASES if CASES[n].cluster is not None]
+        three = [n for n, case in CASES.items() if case.cluster is not None]
+        options.cases = [n for n in options.cases if n != "cluster"] + three
     for name in options.cases:
         if name not in CASES:
             p.error(f"no case {name}; there are {', '.join(CASES)}")

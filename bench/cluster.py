@@ -119,10 +119,11 @@ def catch_up(cluster, options):
     mebibytes = 64 if options.quick else 1024
     cluster.start()
     leader, away = cluster.processes.leader(), cluster.processes.followers()[0]
-    beside = ["put", "--clients", "20", "--connections", "4", "--rate", "300", *SPACE, "--prefix", "beside/", "--key-size", "20"]
+    beside = ["put", "--clients", "20", "--connections", "4", "--rate", "300", *SPACE, "--prefix", "beside/",
+              "--key-size", "20"]
     away.kill()
-    cluster.run("put", "--clients", "8", "--connections", "4", "--prefix", "big/", "--key-size", "20", "--value-size", "64KiB",
-                "--key-space", str(mebibytes * 16), "--order", "sequential", "--total", str(mebibytes * 16),
+    cluster.run("put", "--clients", "8", "--connections", "4", "--prefix", "big/", "--key-size", "20", "--value-size",
+                "64KiB", "--key-space", str(mebibytes * 16), "--order", "sequential", "--total", str(mebibytes * 16),
                 servers=[leader])
     calm = cluster.run(*beside, "--duration", options.seconds(10), servers=[leader])
     began = time.monotonic()
