@@ -103,6 +103,10 @@ std::string Short(const State& state) {
 
 }  // namespace
 
+bool IsFateUnknown(std::string_view words) {
+  return words.starts_with("etcdserver: request timed out") || words == "etcdserver: server stopped";
+}
+
 std::string Operation::ToString() const {
   const char* kind = "compaction";
   if (const auto* write = std::get_if<Write>(&request)) {
@@ -113,8 +117,8 @@ std::string Operation::ToString() const {
   return fmt::format("{} {} (life {}, sent at floor {})", kind, id, life, floor);
 }
 
-Checker::Checker(Scheduler& clock, LeaseLedger& leases, Counts& counts, uint64_t seed)
-    : clock_(clock), leases_(leases), counts_(counts), random_(seed) {
+Checker::Checker(Scheduler& clock, LeaseLedger& leases, Counts& counts, size_t machines, uint64_t seed)
+    : clock_(clock), leases_(leases), counts_(counts), random_(seed), seen_of_(machines, 1) {
   history_[1] = {};
   leases_.OnEnd([this](int64_t lease) { LeaseEnded(lease); });
 }
@@ -122,8 +126,8 @@ Checker::Checker(Scheduler& clock, LeaseLedger& leases, Counts& counts, uint64_t
 // ---- answers ----
 
 void Checker::Sent(const OperationPtr& op) {
-  op->floor = floor_;
-  op->compacted = compacted_;
+  op->floor = op->serializable ? FloorOf(op->machine) : floor_;
+  op->compacted = op->serializable ? CompactedOf(op->machine) : compacted_;
   op->sent_ns = clock_.MonoNs();
   counts_.operations++;
   if (const auto* write = std::get_if<Write>(&op->request)) {
@@ -188,7 +192,7 @@ void Checker::WriteAnswered(const OperationPtr& op, const Status& status, const 
   const Write& write = std::get<Write>(op->request);
   if (!status.ok()) {
     const std::string_view words = Message(status);
-    if (words == "etcdserver: request timed out" || words == "etcdserver: server stopped") {
+    if (IsFateUnknown(words)) {
       counts_.unknown++;
       return;  // it stays a candidate
     }
@@ -217,6 +221,7 @@ void Checker::WriteAnswered(const OperationPtr& op, const Status& status, const 
     if (end != candidates_.end()) candidates_.erase(end);
   }
   Seen(revision, op->floor + (Changed(answer) ? 1 : 0), "an answer");
+  SeenOf(op->machine, revision);
   if (!Changed(answer)) {
     if (op->discovered_at && IsMarked(write)) {
       Wrong("{} says that it changed nothing and is revision {}", op->ToString(), *op->discovered_at);
@@ -295,7 +300,7 @@ bool Checker::CompactionPossibleAbove(int64_t revision) {
 void Checker::CompactionAnswered(const OperationPtr& op, const Status& status) {
   const int64_t revision = std::get<CompactionRequest>(op->request).revision();
   const std::string_view words = Message(status);
-  if (words == "etcdserver: request timed out" || words == "etcdserver: server stopped") {
+  if (IsFateUnknown(words)) {
     counts_.unknown++;
     return;
   }
@@ -325,6 +330,7 @@ void Checker::ReadAnswered(const OperationPtr& op, const Status& status, const s
     const int64_t now = response.header().revision();
     response.clear_header();
     Seen(now, op->floor, "an answer");
+    SeenOf(op->machine, now);
     if (asked > 0) {
       counts_[Check::kCompacted]++;
       if (asked < op->compacted) Wrong("a range at {} was answered although {} is compacted", asked, op->compacted);
@@ -349,8 +355,7 @@ void Checker::ReadAnswered(const OperationPtr& op, const Status& status, const s
     if (!CompactionPossibleAbove(asked)) Wrong("a range at {} was refused as compacted, without a compaction", asked);
   } else if (words == "etcdserver: mvcc: required revision is a future revision") {
     if (asked <= op->floor) Wrong("a range at {} was refused as future, {} was known", asked, op->floor);
-  } else if (words != "etcdserver: no leader" && words != "etcdserver: request timed out" &&
-             words != "etcdserver: server stopped") {
+  } else if (words != "etcdserver: no leader" && !IsFateUnknown(words)) {
     Wrong("{} was answered with {}", op->ToString(), status.ToString());
   }
 }
@@ -418,14 +423,14 @@ void Checker::Discover(Member& member) {
   }
 }
 
-void Checker::CheckCompactRevision(Member& member) {
+void Checker::CheckCompactRevision(Member& member, bool newest) {
   const int64_t there = std::max<int64_t>(member.store().compact_revision(), 0);
-  if (there < compacted_) Wrong("the compact revision is {}, it was {}", there, compacted_);
+  if (newest && there < compacted_) Wrong("the compact revision is {}, it was {}", there, compacted_);
   if (there > 0) SeenCompacted(there);
-  if (compacted_ > 1) {
-    const int64_t below = 1 + static_cast<int64_t>(random_.Below(static_cast<uint64_t>(compacted_ - 1)));
+  if (there > 1) {
+    const int64_t below = 1 + static_cast<int64_t>(random_.Below(static_cast<uint64_t>(there - 1)));
     const Result<State> refused = Read(member, below);
-    if (refused.ok()) Wrong("revision {} can be read, {} is compacted", below, compacted_);
+    if (refused.ok()) Wrong("revision {} can be read, {} is compacted", below, there);
   }
 }
 
@@ -486,35 +491,42 @@ uint32_t Checker::CheckHash(Member& member, int64_t revision) {
   return hash->hash;
 }
 
-void Checker::CheckStart(Member& member, int life) {
+void Checker::CheckStart(const Machine& machine) {
+  Member& member = *machine.member;
   counts_[Check::kRevisions]++;
-  if (member.store().revision() < floor_) {
-    Wrong("after a start the revision is {}, {} was known before, from {}", member.store().revision(), floor_,
-          floor_from_);
+  const int64_t there = member.store().revision();
+  if (there < machine.floor_at_start) {
+    Wrong("after a start the revision is {}, {} was known before, from {}", there, machine.floor_at_start, floor_from_);
+  }
+  if (there < seen_of_[machine.index]) {
+    Wrong("after a start the revision of member {} is {}, it showed {}", machine.index, there, seen_of_[machine.index]);
   }
   if (!answered_.empty()) Discover(member);
   // What was known before must be as it was: the newest revisions, those that a crash could have hurt, above all.
-  const int64_t lowest = std::max<int64_t>({compacted_, member.store().compact_revision(), 1});
-  for (int64_t r = known_; r >= lowest && r > known_ - 15; r--) CheckState(member, r, Check::kSurvival);
+  const int64_t lowest = std::max<int64_t>(member.store().compact_revision(), 1);
+  const int64_t newest = std::min(known_, there);
+  for (int64_t r = newest; r >= lowest && r > newest - 15; r--) CheckState(member, r, Check::kSurvival);
   Discover(member);
-  CheckNow(member);
-  std::erase_if(candidates_, [&](const auto& c) { return c.second->life < life; });
-  std::erase_if(compactions_, [&](const auto& c) { return c.second->life < life; });
+  CheckNow(member, alone());
+  if (!alone()) return;
+  std::erase_if(candidates_, [&](const auto& c) { return c.second->life < machine.life; });
+  std::erase_if(compactions_, [&](const auto& c) { return c.second->life < machine.life; });
 }
 
-void Checker::CheckNow(Member& member) {
-  if (member.store().revision() < floor_) {
-    Wrong("the revision is {}, {} was known before, from {}", member.store().revision(), floor_, floor_from_);
+void Checker::CheckNow(Member& member, bool newest) {
+  const int64_t there = member.store().revision();
+  if (newest && there < floor_) {
+    Wrong("the revision is {}, {} was known before, from {}", there, floor_, floor_from_);
   }
   Discover(member);
-  CheckCompactRevision(member);
+  CheckCompactRevision(member, newest);
   CheckRowSum(member);
   CheckLeaseKeys(member);
-  CheckState(member, known_, Check::kReadsNow);
+  CheckState(member, there, Check::kReadsNow);
   CheckHash(member, 0);
-  const int64_t lowest = std::max<int64_t>(compacted_, 1);
+  const int64_t lowest = std::max<int64_t>(member.store().compact_revision(), 1);
   for (int i = 0; i < 5; i++) {
-    const int64_t revision = lowest + static_cast<int64_t>(random_.Below(static_cast<uint64_t>(known_ - lowest + 1)));
+    const int64_t revision = lowest + static_cast<int64_t>(random_.Below(static_cast<uint64_t>(there - lowest + 1)));
     CheckState(member, revision, Check::kReadsOld);
     if (i == 0) CheckHash(member, revision);
   }

@@ -16,7 +16,7 @@
 #include "kernel/base/status.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/lease_ledger.h"
-#include "tests/sim/member.h"
+#include "tests/sim/machine.h"
 #include "tests/sim/model.h"
 #include "tests/sim/random.h"
 
@@ -26,10 +26,15 @@ struct Violation : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Answers that leave open what becomes of a request.
+bool IsFateUnknown(std::string_view words);
+
 // A client's request.
 struct Operation {
   uint64_t id = 0;
-  int life = 0;  // of the member that it was sent to
+  size_t machine = 0;  // that it was sent to
+  int life = 0;        // of its member
+  bool serializable = false;
   std::variant<Write, etcdserverpb::RangeRequest, etcdserverpb::CompactionRequest> request;
   // What was known when it was sent.
   int64_t floor = 0, compacted = 0;
@@ -44,13 +49,19 @@ using OperationPtr = std::shared_ptr<Operation>;
 
 class Checker {
  public:
-  Checker(Scheduler& clock, LeaseLedger& leases, Counts& counts, uint64_t seed);
+  Checker(Scheduler& clock, LeaseLedger& leases, Counts& counts, size_t machines, uint64_t seed);
 
   // No revision that anybody was told of, by an answer or a read, is newer. It must never be lost.
   int64_t floor() const { return floor_; }
   int64_t compacted() const { return compacted_; }
   int64_t known() const { return known_; }  // the history is known up to here
   const History& history() const { return history_; }
+
+  // What a member may not be behind of when it is asked something that need not be the newest: what it has shown
+  // before.
+  int64_t FloorOf(size_t machine) const { return alone() ? floor_ : seen_of_.at(machine); }
+  int64_t CompactedOf(size_t) const { return alone() ? compacted_ : 0; }
+  void SeenOf(size_t machine, int64_t revision) { seen_of_[machine] = std::max(seen_of_[machine], revision); }
 
   void Sent(const OperationPtr& op);
   void WriteAnswered(const OperationPtr& op, const Status& status, const std::string& bytes);
@@ -70,13 +81,16 @@ class Checker {
   // May history at `revision` be gone?
   bool CompactionPossibleAbove(int64_t revision);
 
-  // After the log was replayed; what was sent to earlier lives and is not there now will never be.
-  void CheckStart(Member& member, int life);
-  void CheckNow(Member& member);
+  // After the log was replayed: all is there that was known when the life began. Of a member that is alone: what was
+  // sent to earlier lives and is not there now will never be.
+  void CheckStart(const Machine& machine);
+  // `newest`: it must have all that is known; else it may be behind.
+  void CheckNow(Member& member, bool newest);
   // The hash of what is there, after comparing it with the model's.
   uint32_t CheckHash(Member& member, int64_t revision);
 
  private:
+  bool alone() const { return seen_of_.size() == 1; }
   using Comparison = std::function<void(const State&)>;
   void CompareAt(int64_t revision, Comparison compare);
   void Settle();
@@ -85,7 +99,7 @@ class Checker {
   void Discover(Member& member);
   void Accept(int64_t revision, const Write& write, Effect effect);
   void CheckAnswer(const Operation& op, int64_t revision, const Effect& expected, const Response& answer);
-  void CheckCompactRevision(Member& member);
+  void CheckCompactRevision(Member& member, bool newest);
   void CheckRowSum(Member& member);
   void CheckLeaseKeys(Member& member);
   void CheckState(Member& member, int64_t revision, Check check);
@@ -96,6 +110,7 @@ class Checker {
   Counts& counts_;
   Random random_;
   History history_;
+  std::vector<int64_t> seen_of_;  // by machine: the newest revision that anybody saw there
   int64_t known_ = 1, floor_ = 1;
   std::string_view floor_from_ = "the start";                      // who told of it
   std::map<int64_t, std::pair<OperationPtr, Response>> answered_;  // changes that wait for the history before them

@@ -11,17 +11,16 @@ namespace tenon::sim {
 
 using namespace etcdserverpb;  // NOLINT: the requests' names, all over this file
 
-Clients::Clients(Scheduler& scheduler, Scheduler::Queue& queue, SimDisk& disk, Checker& checker,
-                 const LeaseHolders& leases, Counts& counts, Trace& trace, uint64_t seed, uint64_t view_max_age_ns)
+Clients::Clients(Scheduler& scheduler, Scheduler::Queue& queue, const Serving& serving, Checker& checker,
+                 const LeaseHolders& leases, Counts& counts, Trace& trace, uint64_t seed)
     : scheduler_(scheduler),
       queue_(queue),
-      disk_(disk),
+      serving_(serving),
       checker_(checker),
       leases_(leases),
       counts_(counts),
       trace_(trace),
       random_(seed),
-      view_max_age_ns_(view_max_age_ns),
       keys_(random_.Chance(8) ? random_.Between(1200, 2500) : random_.Between(4, 30)),
       think_ns_(random_.Between(40'000'000, 250'000'000)),
       leased_percent_(random_.Chance(20) ? 0 : random_.Between(5, 50)),
@@ -33,15 +32,9 @@ void Clients::Start() {
   for (size_t i = 0; i < current_.size(); i++) Again(i);
 }
 
-void Clients::Serve(Member& member, int life) {
-  member_ = &member;
-  life_ = life;
-}
-
-void Clients::Disconnect() {
-  member_ = nullptr;
+void Clients::Disconnect(const Machine& machine) {
   for (size_t i = 0; i < current_.size(); i++) {
-    if (current_[i] == nullptr || current_[i]->answered) continue;
+    if (current_[i] == nullptr || current_[i]->answered || current_[i]->machine != machine.index) continue;
     counts_.unknown++;
     current_[i] = nullptr;
     Again(i);
@@ -57,25 +50,27 @@ void Clients::Again(size_t client) {
 }
 
 void Clients::Turn(size_t client) {
-  if (member_ == nullptr || quiet_) return Again(client);
+  Machine* const to = quiet_ ? nullptr : serving_.Pick(random_);
+  if (to == nullptr) return Again(client);
   uint64_t dice = random_.Below(weights_[0] + weights_[1] + weights_[2] + weights_[3] + weights_[4]);
-  if (dice < weights_[0]) return SendWrite(client);
-  if ((dice -= weights_[0]) < weights_[1]) return SendCompaction(client);
-  if ((dice -= weights_[1]) < weights_[2]) return SendRange(client);
-  if ((dice -= weights_[2]) < weights_[3]) return HoldView(client);
-  Defragment(client);
+  if (dice < weights_[0]) return SendWrite(client, *to);
+  if ((dice -= weights_[0]) < weights_[1]) return SendCompaction(client, *to);
+  if ((dice -= weights_[1]) < weights_[2]) return SendRange(client, *to);
+  if ((dice -= weights_[2]) < weights_[3]) return HoldView(client, *to);
+  Defragment(client, *to);
 }
 
-OperationPtr Clients::NewOperation() {
+OperationPtr Clients::NewOperation(const Machine& to) {
   auto op = std::make_shared<Operation>();
   op->id = ++next_id_;
-  op->life = life_;
-  op->after_sync_error = disk_.sync_failed();
+  op->machine = to.index;
+  op->life = to.life;
+  op->after_sync_error = to.disk.sync_failed();
   return op;
 }
 
 void Clients::Answer(size_t client, const OperationPtr& op, const Status& status, std::function<void()> arrive) {
-  if (member_ == nullptr || op->life != life_ || op->answered) return;  // the process is gone, and nobody hears it
+  if (!serving_.Is(op->machine, op->life) || op->answered) return;  // the process is gone, and nobody hears it
   op->answered = true;
   trace_.Add(op->id);
   trace_.Add(static_cast<uint64_t>(status.code()));
@@ -91,14 +86,15 @@ void Clients::Answer(size_t client, const OperationPtr& op, const Status& status
 
 // ---- writes ----
 
-apply::Proposal::Done Clients::WriteDone(size_t client, const OperationPtr& op) {
-  return [this, client, op](const Status& status, Bufs answer) {
+apply::Proposal::Done Clients::WriteDone(size_t client, const OperationPtr& op, Machine& to) {
+  return [this, client, op, &to](const Status& status, Bufs answer) {
     std::string scratch;
     std::string bytes(answer.Flatten(scratch));
     trace_.Add(bytes);
-    if (status.ok() && op->after_sync_error && member_ != nullptr && op->life == life_) {
+    if (status.ok() && op->after_sync_error && serving_.Is(op->machine, op->life)) {
       throw Violation(op->ToString() + " was sent after a failed sync and acknowledged");
     }
+    if (status.ok() && serving_.Is(op->machine, op->life)) acknowledged_(to);
     Answer(client, op, status, [this, op, status, bytes = std::move(bytes)] {
       if (std::holds_alternative<Write>(op->request)) return checker_.WriteAnswered(op, status, bytes);
       checker_.CompactionAnswered(op, status);
@@ -106,8 +102,8 @@ apply::Proposal::Done Clients::WriteDone(size_t client, const OperationPtr& op) 
   };
 }
 
-void Clients::SendWrite(size_t client) {
-  const OperationPtr op = current_[client] = NewOperation();
+void Clients::SendWrite(size_t client, Machine& to) {
+  const OperationPtr op = current_[client] = NewOperation(to);
   const uint64_t dice = random_.Below(100);
   if (dice < 50) {
     op->request = Write(RandomPut());
@@ -121,26 +117,26 @@ void Clients::SendWrite(size_t client) {
     op->request = Write(keys_ > 100 && random_.Chance(50) ? BulkPut() : RandomTxn());
   }
   const Write& write = std::get<Write>(op->request);
-  if ((write.index() == 0 || write.index() == 2) && !member_->admit(1000) && random_.Chance(80)) {
+  if ((write.index() == 0 || write.index() == 2) && !to.member->admit(1000) && random_.Chance(80)) {
     counts_.refused++;  // as kernel/api does; what was admitted just before is refused by the applier
     current_[client] = nullptr;
     return Again(client);
   }
   checker_.Sent(op);
   if (const auto* put = std::get_if<PutRequest>(&write)) {
-    member_->Propose(apply::Field::kPut, *put, *put, WriteDone(client, op));
+    to.member->Propose(apply::Field::kPut, *put, *put, WriteDone(client, op, to));
   } else if (const auto* del = std::get_if<DeleteRangeRequest>(&write)) {
-    member_->Propose(apply::Field::kDeleteRange, *del, *del, WriteDone(client, op));
+    to.member->Propose(apply::Field::kDeleteRange, *del, *del, WriteDone(client, op, to));
   } else if (const auto* revoke = std::get_if<LeaseRevokeRequest>(&write)) {
-    member_->Propose(apply::Field::kLeaseRevoke, *revoke, *revoke, WriteDone(client, op));
+    to.member->Propose(apply::Field::kLeaseRevoke, *revoke, *revoke, WriteDone(client, op, to));
   } else {
     const auto& txn = std::get<TxnRequest>(write);
-    member_->Propose(apply::Field::kTxn, txn, txn, WriteDone(client, op));
+    to.member->Propose(apply::Field::kTxn, txn, txn, WriteDone(client, op, to));
   }
 }
 
-void Clients::SendCompaction(size_t client) {
-  const OperationPtr op = current_[client] = NewOperation();
+void Clients::SendCompaction(size_t client, Machine& to) {
+  const OperationPtr op = current_[client] = NewOperation(to);
   // Only where the history is known: what is behind it could not be discovered any more.
   const int64_t known = checker_.known(), low = std::max<int64_t>(checker_.compacted(), 1);
   CompactionRequest request;
@@ -152,15 +148,16 @@ void Clients::SendCompaction(size_t client) {
   request.set_physical(random_.Chance(40));
   op->request = request;
   checker_.Sent(op);
-  member_->Propose(apply::Field::kCompaction, request, request, WriteDone(client, op));
+  to.member->Propose(apply::Field::kCompaction, request, request, WriteDone(client, op, to));
 }
 
 // ---- reads ----
 
-void Clients::SendRange(size_t client) {
-  const OperationPtr op = current_[client] = NewOperation();
+void Clients::SendRange(size_t client, Machine& to) {
+  const OperationPtr op = current_[client] = NewOperation(to);
   const RangeRequest request = RandomRange();
   op->request = request;
+  op->serializable = request.serializable();
   checker_.Sent(op);
   const auto answered = [this, client, op](const Status& status, Bufs answer) {
     std::string scratch;
@@ -169,7 +166,7 @@ void Clients::SendRange(size_t client) {
     Answer(client, op, status,
            [this, op, status, bytes = std::move(bytes)] { checker_.ReadAnswered(op, status, bytes); });
   };
-  const auto serve = [member = member_, request, answered](const Status& status) {
+  const auto serve = [member = to.member.get(), request, answered](const Status& status) {
     if (!status.ok()) return answered(status, {});
     const bool plain = request.range_end().empty() && request.revision() <= 0 && !request.count_only() &&
                        !request.keys_only() && request.limit() == 0;
@@ -189,17 +186,17 @@ void Clients::SendRange(size_t client) {
     });
   };
   if (request.serializable()) return serve(Ok());
-  member_->node().ReadBarrier(serve);
+  to.member->node().ReadBarrier(serve);
 }
 
-void Clients::HoldView(size_t client) {
-  const OperationPtr op = current_[client] = NewOperation();
+void Clients::HoldView(size_t client, Machine& to) {
+  const OperationPtr op = current_[client] = NewOperation(to);
   op->request = RangeRequest();
   const uint64_t hold_ns = random_.Between(1'000'000, 3'000'000'000);
-  member_->reader().Post([this, client, op, hold_ns, member = member_] {
+  to.member->reader().Post([this, client, op, hold_ns, &to, member = to.member.get()] {
     const auto view = std::make_shared<mvcc::ReadView>(member->store());
     const uint64_t opened_ns = scheduler_.MonoNs();
-    member->reader().PostAfter(hold_ns, [this, client, op, view, opened_ns] {
+    member->reader().PostAfter(hold_ns, [this, client, op, view, opened_ns, &to] {
       RangeRequest all;
       all.set_key(std::string(1, '\0'));
       all.set_range_end(std::string(1, '\0'));
@@ -215,7 +212,7 @@ void Clients::HoldView(size_t client) {
                                            kv.lease};
         }
       }
-      const bool may_end = scheduler_.MonoNs() - opened_ns >= view_max_age_ns_;
+      const bool may_end = scheduler_.MonoNs() - opened_ns >= to.clock.Wait(to.options.view_max_age_ns);
       Answer(client, op, answer.status(), [this, revision = view->revision(), may_end, state = std::move(state)] {
         checker_.ViewAnswered(revision, may_end, state);
       });
@@ -223,10 +220,10 @@ void Clients::HoldView(size_t client) {
   });
 }
 
-void Clients::Defragment(size_t client) {
-  const OperationPtr op = current_[client] = NewOperation();
+void Clients::Defragment(size_t client, Machine& to) {
+  const OperationPtr op = current_[client] = NewOperation(to);
   op->request = RangeRequest();
-  member_->worker().Post([this, client, op, member = member_] {
+  to.member->worker().Post([this, client, op, member = to.member.get()] {
     const Result<bool> done = member->engine().Compact(scheduler_.MonoNs() + 1'000'000);
     Answer(client, op, done.status(), [] {});
   });

@@ -4,38 +4,38 @@
 #include <vector>
 
 #include "tests/sim/checker.h"
-#include "tests/sim/disk.h"
 #include "tests/sim/lease_holders.h"
-#include "tests/sim/member.h"
 #include "tests/sim/scheduler.h"
+#include "tests/sim/serving.h"
 
 namespace tenon::sim {
 
 class Clients {
  public:
-  Clients(Scheduler& scheduler, Scheduler::Queue& queue, SimDisk& disk, Checker& checker, const LeaseHolders& leases,
-          Counts& counts, Trace& trace, uint64_t seed, uint64_t view_max_age_ns);
+  Clients(Scheduler& scheduler, Scheduler::Queue& queue, const Serving& serving, Checker& checker,
+          const LeaseHolders& leases, Counts& counts, Trace& trace, uint64_t seed);
 
   void Start();
-  void Serve(Member& member, int life);  // ready for requests
-  void Disconnect();                     // gone: what was not answered never will be
-  void Quiet() { quiet_ = true; }        // no new requests
-  void Deafen() { deaf_ = true; }        // no answer arrives
+  void Disconnect(const Machine& machine);  // gone: what was not answered never will be
+  void Quiet() { quiet_ = true; }           // no new requests
+  // Called when a machine lets go of an acknowledgement.
+  void OnAcknowledged(std::function<void(Machine&)> fn) { acknowledged_ = std::move(fn); }
+  void Deafen() { deaf_ = true; }  // no answer arrives
   bool idle() const;
   std::string RandomKey(Random& random) const { return KeyOf(random.Below(keys_)); }
 
  private:
   void Turn(size_t client);
   void Again(size_t client);
-  OperationPtr NewOperation();
-  void SendWrite(size_t client);
-  void SendCompaction(size_t client);
-  void SendRange(size_t client);
-  void HoldView(size_t client);
-  void Defragment(size_t client);
+  OperationPtr NewOperation(const Machine& to);
+  void SendWrite(size_t client, Machine& to);
+  void SendCompaction(size_t client, Machine& to);
+  void SendRange(size_t client, Machine& to);
+  void HoldView(size_t client, Machine& to);
+  void Defragment(size_t client, Machine& to);
   // Runs `arrive` when the answer has crossed the network, unless the member dies before it lets go of it.
   void Answer(size_t client, const OperationPtr& op, const Status& status, std::function<void()> arrive);
-  apply::Proposal::Done WriteDone(size_t client, const OperationPtr& op);
+  apply::Proposal::Done WriteDone(size_t client, const OperationPtr& op, Machine& to);
 
   std::string KeyOf(uint64_t n) const { return fmt::format("k{:0{}}", n, keys_ > 100 ? 4 : 2); }
   std::string RandomKey() { return KeyOf(random_.Below(keys_)); }
@@ -53,19 +53,17 @@ class Clients {
 
   Scheduler& scheduler_;
   Scheduler::Queue& queue_;
-  SimDisk& disk_;
+  const Serving& serving_;
   Checker& checker_;
   const LeaseHolders& leases_;
   Counts& counts_;
   Trace& trace_;
   Random random_;
-  const uint64_t view_max_age_ns_;
   const uint64_t keys_, think_ns_, leased_percent_;
   std::array<uint64_t, 5> weights_;  // write, compaction, range, view, defragment: swarm
   std::vector<OperationPtr> current_;
-  Member* member_ = nullptr;
-  int life_ = 0;
   uint64_t next_id_ = 0;
+  std::function<void(Machine&)> acknowledged_;
   bool quiet_ = false, deaf_ = false;
 };
 

@@ -56,7 +56,14 @@ class SimDisk::SimFile : public File {
       disk_.sync_failed_ |= is_log;
       disk_.platter_.FailOperation(0, StatusCode::kInternal);
     }
-    return file_->Sync();
+    RETURN_IF_ERROR(file_->Sync());
+    if (!is_log) return Ok();
+    disk_.logs_.Synced(disk_.machine_, path(), [&](uint64_t offset, size_t n) {
+      std::string bytes(n, '\0');
+      bytes.resize(file_->ReadAt(offset, bytes.data(), n).value_or(0));
+      return bytes;
+    });
+    return Ok();
   }
   Status Truncate(uint64_t size) override {
     RETURN_IF_ERROR(disk_.Changing("ftruncate", path(), size, 20'000));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tests/sim/faults.h"
+#include "tests/sim/log_watch.h"
 #include "tests/sim/scheduler.h"
 #include "tests/support/memory_disk.h"
 
@@ -13,10 +14,13 @@ namespace tenon::sim {
 
 class SimDisk : public Disk {
  public:
-  SimDisk(uint64_t seed, Scheduler& scheduler, Trace& trace, Counts& counts, Mutant mutant)
-      : platter_(seed),
+  SimDisk(size_t machine, uint64_t seed, Scheduler& scheduler, LogWatch& logs, Trace& trace, Counts& counts,
+          Mutant mutant)
+      : machine_(machine),
+        platter_(seed),
         random_(seed ^ 0x5d15c),
         scheduler_(scheduler),
+        logs_(logs),
         trace_(trace),
         counts_(counts),
         mutant_(mutant) {}
@@ -81,9 +85,11 @@ class SimDisk : public Disk {
     bool wiped;       // by the mutant's reader
   };
 
+  const size_t machine_;
   MemoryDisk platter_;
   Random random_;
   Scheduler& scheduler_;
+  LogWatch& logs_;
   Trace& trace_;
   Counts& counts_;
   const Mutant mutant_;

@@ -18,11 +18,23 @@ enum class Fault : int {
   kRestart,     // an orderly stop and a start
   kDamage,      // a flipped bit in the log while the member is down
   kDamageCopy,  // the same in an index snapshot, or in the newer of two streams: nothing may be lost
+  // Of several members.
+  kPause,      // SIGSTOP of one of them: it stands still while the others go on
+  kPartition,  // the members fall into two groups that do not hear each other
+  kOneWay,     // one hears another and is not heard
+  kLossy,      // a link loses much
+  kSlowLink,   // a link is slow, at random: what is sent overtakes
+  kRepeat,     // messages arrive twice, the second time late
+  kKillAll,    // all members are killed at once
+  kDarkness,   // all lose their power at once
+  kHandOver,   // the leader is told to hand over
 };
-inline constexpr int kFaults = 11;
-inline constexpr std::string_view kFaultNames[kFaults] = {"kill",       "power-loss",  "power-cut",   "write-error",
-                                                          "sync-error", "disk-full",   "slow-disk",   "clock-jump",
-                                                          "restart",    "damaged-log", "damaged-copy"};
+inline constexpr int kSingleFaults = 11;  // those that one member can have
+inline constexpr int kFaults = 20;
+inline constexpr std::string_view kFaultNames[kFaults] = {
+    "kill",       "power-loss", "power-cut",   "write-error",  "sync-error", "disk-full", "slow-disk",
+    "clock-jump", "restart",    "damaged-log", "damaged-copy", "pause",      "partition", "one-way",
+    "lossy-link", "slow-link",  "repeated",    "kill-all",     "darkness",   "hand-over"};
 
 enum class Check : int {
   kAnswers,      // a write's whole answer equals the model's
@@ -40,6 +52,12 @@ enum class Check : int {
   kDamageSeen,   // a damaged log is not taken for a good one
   kRowSum,       // the stored sum over the rows is that of the rows which are there
   kAlarmGone,    // NOSPACE that the disk raised goes when there is space again, whatever restarts came between
+  // Of several members' logs.
+  kOneLeader,    // a term has one leader at most
+  kLogsMatch,    // entries on disk of the same index and term are the same
+  kStatesMatch,  // members that have applied the same are at the same term and revision
+  kOnQuorum,     // an acknowledged write is on the disks of a quorum
+  kConverged,    // after the faults all members have the same, without anybody's help
   // Of watches; the nine that etcd promises, unique being a part of ordered.
   kWatchOrdered,    // nothing that was told, or promised to be over, comes again; what comes is newer
   kWatchAtomic,     // a revision of several changes came in one response
@@ -70,7 +88,7 @@ enum class Check : int {
   kFromIndexInRemoval,  // the same, in the middle of a compaction's removal
   kFromStream,          // with a stream
 };
-inline constexpr int kChecks = 41;
+inline constexpr int kChecks = 46;
 inline constexpr std::string_view kCheckNames[kChecks] = {"answers",
                                                           "survival",
                                                           "discovered",
@@ -86,6 +104,11 @@ inline constexpr std::string_view kCheckNames[kChecks] = {"answers",
                                                           "damage-seen",
                                                           "row-sum",
                                                           "alarm-gone",
+                                                          "one-leader",
+                                                          "logs-match",
+                                                          "states-match",
+                                                          "on-quorum",
+                                                          "converged",
                                                           "watch-ordered",
                                                           "watch-atomic",
                                                           "watch-reliable",
@@ -116,7 +139,8 @@ inline constexpr std::string_view kCheckNames[kChecks] = {"answers",
 struct Counts {
   std::array<uint64_t, kFaults> faults{};
   std::array<uint64_t, kChecks> checks{};
-  uint64_t operations = 0, acknowledged = 0, unknown = 0, refused = 0, starts = 0, steps = 0, simulated_ms = 0;
+  uint64_t operations = 0, acknowledged = 0, unknown = 0, refused = 0, starts = 0, steps = 0, messages = 0,
+           messages_lost = 0, messages_repeated = 0, calls = 0, simulated_ms = 0;
 
   uint64_t& operator[](Fault f) { return faults[static_cast<size_t>(f)]; }
   uint64_t& operator[](Check c) { return checks[static_cast<size_t>(c)]; }
@@ -124,6 +148,8 @@ struct Counts {
     for (size_t i = 0; i < faults.size(); i++) faults[i] += o.faults[i];
     for (size_t i = 0; i < checks.size(); i++) checks[i] += o.checks[i];
     operations += o.operations, acknowledged += o.acknowledged, unknown += o.unknown, refused += o.refused;
+    messages += o.messages, messages_lost += o.messages_lost, messages_repeated += o.messages_repeated;
+    calls += o.calls;
     starts += o.starts, steps += o.steps, simulated_ms += o.simulated_ms;
   }
 };

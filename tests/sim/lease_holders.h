@@ -5,19 +5,17 @@
 #include <vector>
 
 #include "tests/sim/lease_ledger.h"
-#include "tests/sim/member.h"
 #include "tests/sim/scheduler.h"
+#include "tests/sim/serving.h"
 
 namespace tenon::sim {
 
 class LeaseHolders {
  public:
-  LeaseHolders(Scheduler& scheduler, Scheduler::Queue& queue, LeaseLedger& ledger, Counts& counts, Trace& trace,
-               uint64_t seed);
+  LeaseHolders(Scheduler& scheduler, Scheduler::Queue& queue, const Serving& serving, LeaseLedger& ledger,
+               Counts& counts, Trace& trace, uint64_t seed);
 
   void Start();
-  void Serve(Member& member, int life);
-  void Disconnect();
   void Quiet() { quiet_ = true; }  // nobody is granted or keeps alive anything
   // One that was granted, which may have ended; 0: none was.
   int64_t RandomLease(Random& random) const;
@@ -28,15 +26,16 @@ class LeaseHolders {
     bool kept = false;  // alive by its holder
   };
   void Turn();
-  void Grant();
-  void Renew(int64_t lease, bool again);
-  void LookAt(int64_t lease);
-  void List();
+  void Grant(Machine& to);
+  void Renew(Machine& to, int64_t lease);
+  void LookAt(Machine& to, int64_t lease);
+  void List(Machine& to);
   // Runs `judge` when the answer has crossed the network, unless the member died before it let go of it.
-  void Answer(int life, std::function<void()> judge);
+  void Answer(size_t machine, int life, std::function<void()> judge);
 
   Scheduler& scheduler_;
   Scheduler::Queue& queue_;
+  const Serving& serving_;
   LeaseLedger& ledger_;
   Counts& counts_;
   Trace& trace_;
@@ -44,8 +43,6 @@ class LeaseHolders {
   const uint64_t think_ns_, most_, kept_percent_;
   const int64_t longest_s_;
   std::map<int64_t, Held> held_;
-  Member* member_ = nullptr;
-  int life_ = 0;
   int64_t next_id_ = 0;
   bool quiet_ = false;
 };

@@ -11,7 +11,11 @@ constexpr uint64_t kSecond = 1'000'000'000;
 // The module looks at its wheel each 100 ms, with a timer that is a little late, on a thread that may be busy.
 constexpr uint64_t kTickNs = 400'000'000;
 
+constexpr uint64_t kClockError = 40;  // a clock is wrong by less than a 40th
+
 uint64_t Seconds(int64_t s) { return static_cast<uint64_t>(s) * kSecond; }
+// The longest time that a clock may take for it.
+uint64_t AtMost(int64_t s) { return Seconds(s) + Seconds(s) / kClockError; }
 
 }  // namespace
 
@@ -79,18 +83,18 @@ void LeaseLedger::CheckStart(Index applied, const Leases& expected, const Leases
 
 void LeaseLedger::Promoted(Term, const Leases& leases, uint64_t extend_ns) {
   for (const auto& [id, lease] : leases) {
-    at_[id].upper_ns = clock_.MonoNs() + Seconds(lease.left_s()) + extend_ns + kTickNs;
+    at_[id].upper_ns = clock_.MonoNs() + AtMost(lease.left_s()) + extend_ns + kTickNs;
   }
 }
 
 void LeaseLedger::GrantedByPrimary(int64_t lease, int64_t ttl_s) {
-  at_[lease].upper_ns = clock_.MonoNs() + Seconds(ttl_s) + kTickNs;
+  at_[lease].upper_ns = clock_.MonoNs() + AtMost(ttl_s) + kTickNs;
 }
 
 void LeaseLedger::RenewedByPrimary(int64_t lease) {
   const auto life = at_.find(lease);
   if (life == at_.end()) return Fail(fmt::format("leases: {} was renewed, and nobody granted it", lease));
-  life->second.upper_ns = clock_.MonoNs() + Seconds(life->second.ttl_s) + kTickNs;
+  life->second.upper_ns = clock_.MonoNs() + AtMost(life->second.ttl_s) + kTickNs;
 }
 
 void LeaseLedger::Paused(uint64_t ns) {
@@ -109,7 +113,8 @@ void LeaseLedger::CheckNotEarly(int64_t lease, const Life& life) {
                    (life.lower_ns - life.ended_ns) / 1'000'000, life.promised_by));
 }
 
-void LeaseLedger::Promised(int64_t lease, uint64_t until_ns, std::string_view by) {
+void LeaseLedger::Promised(int64_t lease, uint64_t from_ns, uint64_t for_ns, std::string_view by) {
+  const uint64_t until_ns = from_ns + for_ns - for_ns / kClockError;
   Life& life = at_[lease];
   if (until_ns <= life.lower_ns) return;
   life.lower_ns = until_ns;

@@ -60,8 +60,8 @@ class LeaseLedger {
 
   // ---- what clients ask and are told ----
   void RevokeAsked(int64_t lease) { at_[lease].revoke_asked = true; }
-  // It does not end before then, but by its holders' wish.
-  void Promised(int64_t lease, uint64_t until_ns, std::string_view by);
+  // It does not end for so long, by a clock that may run a little fast, but by its holders' wish.
+  void Promised(int64_t lease, uint64_t from_ns, uint64_t for_ns, std::string_view by);
   // It has `seconds` left, as asked for at `sent_ns`, when it could live until `upper_ns` at most.
   void CheckLeft(int64_t lease, int64_t seconds, uint64_t sent_ns, uint64_t upper_ns);
   // Can it be missing for a question asked at `sent_ns` and answered now?

@@ -12,7 +12,7 @@ using storage::View;
 
 const tenon_lease_v1& Inner() { return lease_module::kTable; }
 
-plugin::HostServices Services(Scheduler& clock, Executor& pool) {
+plugin::HostServices Services(Clock& clock, Executor& pool) {
   plugin::HostServices services;
   services.clock = &clock;
   services.pool = &pool;
@@ -21,10 +21,8 @@ plugin::HostServices Services(Scheduler& clock, Executor& pool) {
 
 }  // namespace
 
-LeaseTwin::LeaseTwin(Scheduler& clock, Executor& pool, LeaseLedger& ledger, int64_t checkpoint_interval_s,
-                     Mutant mutant)
-    : clock_(clock),
-      ledger_(ledger),
+LeaseTwin::LeaseTwin(Clock& clock, Executor& pool, LeaseLedger& ledger, int64_t checkpoint_interval_s, Mutant mutant)
+    : ledger_(ledger),
       mutant_(mutant),
       raft_({apply::Field::kLeaseRevoke, apply::Field::kLeaseCheckpoint}),
       host_({"io.tenon.lease", "lease", "lease", "lease"}, Services(clock, pool)) {

@@ -16,7 +16,7 @@ namespace tenon::sim {
 
 class LeaseTwin {
  public:
-  LeaseTwin(Scheduler& clock, Executor& pool, LeaseLedger& ledger, int64_t checkpoint_interval_s, Mutant mutant);
+  LeaseTwin(Clock& clock, Executor& pool, LeaseLedger& ledger, int64_t checkpoint_interval_s, Mutant mutant);
   ~LeaseTwin();  // after the member, as in kernel.cc
   LeaseTwin(const LeaseTwin&) = delete;
 
@@ -30,7 +30,6 @@ class LeaseTwin {
   void Note(const tenon_apply_v1& context, LeaseLedger::Operation operation);
   void FinishDetach();
 
-  Scheduler& clock_;
   LeaseLedger& ledger_;
   const Mutant mutant_;
   RaftHost raft_;

@@ -5,27 +5,28 @@
 
 namespace tenon::sim {
 
-Result<std::unique_ptr<Member>> Member::Open(Scheduler& scheduler, Threads& threads, SimDisk& disk,
+Result<std::unique_ptr<Member>> Member::Open(Scheduler& scheduler, MachineClock& clock, Threads& threads, SimDisk& disk,
                                              EngineDisk& engine_disk, LeaseLedger& ledger, Mutant mutant,
-                                             const MemberOptions& options, std::function<void(const Status&)> fatal) {
+                                             const MemberOptions& options, Network::Port* port,
+                                             std::function<void(const Status&)> fatal) {
   std::unique_ptr<Member> life(new Member(scheduler, threads));
   tenon::Member::Options o = options;
   o.data_dir = kDirectory;
   o.engine = "simulated";
-  o.name = "sim";
+  if (o.name.empty()) o.name = "sim";
   o.client_urls = {"http://127.0.0.1:2379"};
-  o.peer_urls = {"http://127.0.0.1:2380"};
+  if (o.peer_urls.empty()) o.peer_urls = {"http://127.0.0.1:2380"};
   o.cluster_token = "sim";
   life->engine_ = std::make_unique<SimEngine>(engine_disk, disk, std::string(kDirectory) + "/member/engine");
   auto engine = std::make_unique<storage::Engine>(life->engine_->table(), life->engine_->self());
-  life->leases_ =
-      std::make_unique<LeaseTwin>(scheduler, threads.pool, ledger, options.lease_checkpoint_interval_s, mutant);
+  life->leases_ = std::make_unique<LeaseTwin>(clock, threads.pool, ledger, options.lease_checkpoint_interval_s, mutant);
   Executor& wal = options.own_wal_thread ? threads.wal : threads.node;
-  ASSIGN_OR_RETURN(life->member_, tenon::Member::Open({disk, scheduler, life->metrics_, threads.node, wal,
-                                                       threads.apply, threads.persist, threads.worker, threads.watch,
-                                                       threads.reader, std::move(fatal), &life->leases_->module()},
+  ASSIGN_OR_RETURN(life->member_, tenon::Member::Open({disk, clock, life->metrics_, threads.node, wal, threads.apply,
+                                                       threads.persist, threads.worker, threads.watch, threads.reader,
+                                                       std::move(fatal), &life->leases_->module(), port},
                                                       std::move(engine), std::move(o)));
   CHECK_EQ(life->member_->data().wal(), kWalDirectory);
+  if (port != nullptr) port->set_self({life->member_->membership().cluster_id(), life->id()});
   return life;
 }
 
@@ -60,8 +61,8 @@ void Member::Stop() {
     threads_.reader.Drain();
     threads_.apply.Drain();
   });
-  for (Scheduler::Queue* queue :
-       {&threads_.node, &threads_.wal, &threads_.persist, &threads_.worker, &threads_.watch, &threads_.pool}) {
+  for (Scheduler::Queue* queue : {&threads_.node, &threads_.wal, &threads_.persist, &threads_.worker, &threads_.watch,
+                                  &threads_.pool, &threads_.net}) {
     queue->Drain();
   }
   scheduler_.set_main_waits(false);

@@ -10,6 +10,7 @@
 #include "kernel/metrics/metrics.h"
 #include "tests/sim/engine.h"
 #include "tests/sim/lease_twin.h"
+#include "tests/sim/network.h"
 #include "tests/sim/scheduler.h"
 
 namespace tenon::sim {
@@ -21,19 +22,21 @@ struct MemberOptions : tenon::Member::Options {
 
 // The member's threads; they outlive its lives, with empty queues.
 struct Threads {
-  explicit Threads(Scheduler& s)
-      : node(s.NewQueue()),
-        wal(s.NewQueue()),
-        apply(s.NewQueue()),
-        persist(s.NewQueue()),
-        worker(s.NewQueue()),
-        reader(s.NewQueue()),
-        watch(s.NewQueue()),
-        pool(s.NewQueue()) {}
+  Threads(Scheduler& s, MachineClock& clock)
+      : node(s.NewQueue(&clock)),
+        wal(s.NewQueue(&clock)),
+        apply(s.NewQueue(&clock)),
+        persist(s.NewQueue(&clock)),
+        worker(s.NewQueue(&clock)),
+        reader(s.NewQueue(&clock)),
+        watch(s.NewQueue(&clock)),
+        pool(s.NewQueue(&clock)),
+        net(s.NewQueue(&clock)) {}
   void Clear() {
-    for (Scheduler::Queue* queue : {&node, &wal, &apply, &persist, &worker, &reader, &watch, &pool}) queue->Clear();
+    for (Scheduler::Queue* queue : {&node, &wal, &apply, &persist, &worker, &reader, &watch, &pool, &net})
+      queue->Clear();
   }
-  Scheduler::Queue &node, &wal, &apply, &persist, &worker, &reader, &watch, &pool;
+  Scheduler::Queue &node, &wal, &apply, &persist, &worker, &reader, &watch, &pool, &net;
 };
 
 class Member {
@@ -44,9 +47,10 @@ class Member {
   static constexpr const char* kIndexDirectory = "/data/member/index";
 
   // It does not run yet.
-  static Result<std::unique_ptr<Member>> Open(Scheduler& scheduler, Threads& threads, SimDisk& disk,
-                                              EngineDisk& engine_disk, LeaseLedger& ledger, Mutant mutant,
-                                              const MemberOptions& options, std::function<void(const Status&)> fatal);
+  static Result<std::unique_ptr<Member>> Open(Scheduler& scheduler, MachineClock& clock, Threads& threads,
+                                              SimDisk& disk, EngineDisk& engine_disk, LeaseLedger& ledger,
+                                              Mutant mutant, const MemberOptions& options, Network::Port* port,
+                                              std::function<void(const Status&)> fatal);
   // Fills the empty engine from the newest stream in the data directory, if there is one.
   static Status MoveInto(EngineDisk& engine_disk, SimDisk& disk);
   ~Member();  // as the process ends: nothing is finished, nothing is answered
@@ -61,6 +65,8 @@ class Member {
     member_->Propose(field, message, std::move(operation), std::move(done));
   }
   node::Node& node() { return member_->node(); }
+  MemberId id() const { return member_->membership().self(); }
+  bool leads() { return node().state().role == raft::Role::kLeader; }
   apply::Applier& applier() { return member_->applier(); }
   mvcc::WatchHub& watch() { return member_->watch(); }
   mvcc::Store& store() { return member_->store(); }

@@ -14,12 +14,12 @@ namespace {
 void ExpectFound(const char* name, Mutant mutant, std::string_view words = "") {
   constexpr uint64_t kMostSeeds = 60;
   for (uint64_t seed = 1; seed <= kMostSeeds; seed++) {
-    const Outcome outcome = RunSeed(seed, mutant);
+    const Outcome outcome = RunSeed(seed, 1, mutant);
     if (outcome.violation.empty() || outcome.violation.find(words) == std::string::npos) continue;
     std::printf("%s: found by seed %llu: %s\n", name, static_cast<unsigned long long>(seed),
                 outcome.violation.substr(0, 160).c_str());
     // It is the mutant that was found: without it the seed is clean.
-    EXPECT_EQ(RunSeed(seed).violation, "");
+    EXPECT_EQ(RunSeed(seed, 1).violation, "");
     return;
   }
   FAIL() << name << " lived through " << kMostSeeds << " seeds";

@@ -4,8 +4,14 @@
 
 namespace tenon::sim {
 
+std::string Failure(const Outcome& o) {
+  return fmt::format("seed {} ({} members) FAILED after {} steps: {}\n  replay: ./dev sim 1 --seed {} --members {}\n",
+                     o.seed, o.members, o.counts.steps, o.violation, o.seed, o.members);
+}
+
 void Batch::Add(const Outcome& outcome) {
   seeds_++;
+  (outcome.members > 1 ? clusters_ : singles_) = true;
   failed_ += !outcome.violation.empty();
   hash_ = hash_ * 31 + outcome.trace_hash;
   counts_.Add(outcome.counts);
@@ -14,9 +20,23 @@ void Batch::Add(const Outcome& outcome) {
 std::vector<std::string> Batch::Idle() const {
   std::vector<std::string> idle;
   for (int i = 0; i < kFaults; i++) {
+    if (!clusters_ && i >= kSingleFaults) continue;
     if (counts_.faults[static_cast<size_t>(i)] == 0) idle.emplace_back(kFaultNames[i]);
   }
+  const auto possible = [&](Check check) {
+    switch (check) {
+      case Check::kOneLeader:
+      case Check::kLogsMatch:
+      case Check::kStatesMatch:
+      case Check::kConverged: return clusters_;
+      case Check::kNotApplied:
+      case Check::kOtherEngine:
+      case Check::kFromStream: return singles_;
+      default: return true;
+    }
+  };
   for (int i = 0; i < kChecks; i++) {
+    if (!possible(static_cast<Check>(i))) continue;
     if (counts_.checks[static_cast<size_t>(i)] == 0) idle.emplace_back(kCheckNames[i]);
   }
   return idle;
@@ -28,6 +48,10 @@ std::string Batch::Summary() const {
                                 c.simulated_ms / 1000, c.steps, c.starts);
   out += fmt::format("requests   {} sent, {} writes acknowledged, {} refused, {} never answered\n", c.operations,
                      c.acknowledged, c.refused, c.unknown);
+  if (clusters_) {
+    out += fmt::format("network    {} messages, {} lost, {} repeated, {} calls\n", c.messages, c.messages_lost,
+                       c.messages_repeated, c.calls);
+  }
   out += "faults    ";
   for (int i = 0; i < kFaults; i++)
     out += fmt::format(" {} {}{}", kFaultNames[i], c.faults[static_cast<size_t>(i)], i + 1 < kFaults ? "," : "\n");

@@ -14,7 +14,12 @@ void Scheduler::Queue::Post(Task task) {
 
 void Scheduler::Queue::PostAfter(uint64_t delay_ns, Task task) {
   const uint64_t late = scheduler_.random_.Below(200'000);  // no timer is exact
+  if (machine_ != nullptr) delay_ns = machine_->Wait(delay_ns);
   tasks_.emplace(std::pair{scheduler_.MonoNs() + delay_ns + late, scheduler_.sequence_++}, std::move(task));
+}
+
+void Scheduler::Queue::PostAt(uint64_t world_ns, Task task) {
+  tasks_.emplace(std::pair{world_ns, scheduler_.sequence_++}, std::move(task));
 }
 
 // A thread that could be asleep is, half of the time.
@@ -49,11 +54,13 @@ void Scheduler::Queue::Drain() {
 }
 
 uint64_t Scheduler::Queue::NextAt() const {
-  return tasks_.empty() ? UINT64_MAX : std::max(busy_until_, tasks_.begin()->first.first);
+  if (tasks_.empty()) return UINT64_MAX;
+  const uint64_t at = std::max(busy_until_, tasks_.begin()->first.first);
+  return machine_ == nullptr ? at : std::max(at, machine_->standing_until_ns());
 }
 
-Scheduler::Queue& Scheduler::NewQueue() {
-  queues_.push_back(std::make_unique<Queue>(*this, queues_.size()));
+Scheduler::Queue& Scheduler::NewQueue(MachineClock* machine) {
+  queues_.push_back(std::make_unique<Queue>(*this, queues_.size(), machine));
   return *queues_.back();
 }
 
@@ -62,11 +69,11 @@ bool Scheduler::Step() {
   for (const auto& queue : queues_) next = std::min(next, queue->NextAt());
   if (next == UINT64_MAX) return false;
   now_ns_ = std::max(now_ns_, next);
-  std::vector<Queue*> due;
+  due_.clear();
   for (const auto& queue : queues_) {
-    if (queue->NextAt() <= now_ns_) due.push_back(queue.get());
+    if (queue->NextAt() <= now_ns_) due_.push_back(queue.get());
   }
-  Run(*due[random_.Below(due.size())]);
+  Run(*due_[random_.Below(due_.size())]);
   return true;
 }
 
@@ -76,7 +83,7 @@ void Scheduler::Run(Queue& queue) {
   trace_.Add(queue.id_);
   trace_.Add(now_ns_);
   steps_++;
-  current_ = &queue;
+  last_ = current_ = &queue;
   spent_ns_ = random_.Between(200, 20'000);
   struct Leave {  // also when a failed CHECK throws
     Scheduler& scheduler;

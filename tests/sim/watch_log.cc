@@ -55,7 +55,9 @@ WatchLog::WatchLog(Checker& checker, Counts& counts, Wish wish, int64_t start)
       wish_(std::make_shared<const Wish>(std::move(wish))),
       told_(start == 0 ? -1 : start - 1) {}
 
-void WatchLog::Asked() { asked_ = Request{checker_.floor(), checker_.compacted(), next()}; }
+void WatchLog::Asked(size_t machine) {
+  asked_ = Request{checker_.FloorOf(machine), checker_.CompactedOf(machine), next(), machine};
+}
 
 void WatchLog::Lost(bool killed) {
   asked_ = {};
@@ -67,6 +69,7 @@ void WatchLog::Created(int64_t revision) {
   if (!asked_ || asked_->created) Wrong("created, but nobody asked");
   asked_->created = true;
   checker_.Seen(revision, asked_->floor, "a created watch");
+  checker_.SeenOf(asked_->machine, revision);
   if (told_ < 0) told_ = revision;
 }
 
@@ -98,6 +101,7 @@ void WatchLog::Told(const mvcc::WatchResponse& response) {
   }
   if (response.revision < last) Wrong("a header of {} above an event of {}", response.revision, last);
   checker_.Seen(last, 0, "an event");
+  checker_.SeenOf(asked_->machine, last);
   Compare(last, std::move(events), false);
 }
 

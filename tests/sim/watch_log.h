@@ -29,7 +29,7 @@ class WatchLog {
   bool InFuture() const { return asked_ && asked_->start > checker_.known(); }
 
   // ---- in the order in which the client sees it ----
-  void Asked();  // with next()
+  void Asked(size_t machine);  // with next()
   void Created(int64_t revision);
   void Told(const mvcc::WatchResponse& response);  // events
   void Promised(int64_t revision);                 // by progress
@@ -43,6 +43,7 @@ class WatchLog {
   struct Request {
     int64_t floor, compacted;  // what was known when it was asked for
     int64_t start;
+    size_t machine;
     bool created = false;
   };
   void Compare(int64_t through, etcdserverpb::WatchResponse events, bool promise);

@@ -21,11 +21,13 @@ template <class... Args>
 // What it is sent has arrived; the hub's thread calls.
 class Watchers::Stream : public mvcc::WatchStream, public std::enable_shared_from_this<Stream> {
  public:
-  Stream(Watchers& owner, Member& member, bool slow)
-      : owner_(owner), member_(member), slow(slow), room(owner.random_.Between(50, 1000)) {}
+  Stream(Watchers& owner, Machine& machine, bool slow)
+      : owner_(owner), machine(machine), member_(*machine.member), slow(slow), room(owner.random_.Between(50, 1000)) {}
   ~Stream() override = default;
 
   mvcc::WatchHub& hub() { return member_.watch(); }
+
+  const Machine& machine;
 
  private:
   Watchers& owner_;
@@ -82,9 +84,10 @@ class Watchers::Stream : public mvcc::WatchStream, public std::enable_shared_fro
   }
 };
 
-Watchers::Watchers(Scheduler::Queue& queue, Checker& checker, Counts& counts, Trace& trace, Mutant mutant,
-                   uint64_t seed, std::function<std::string(Random&)> random_key)
+Watchers::Watchers(Scheduler::Queue& queue, const Serving& serving, Checker& checker, Counts& counts, Trace& trace,
+                   Mutant mutant, uint64_t seed, std::function<std::string(Random&)> random_key)
     : queue_(queue),
+      serving_(serving),
       checker_(checker),
       counts_(counts),
       trace_(trace),
@@ -105,15 +108,15 @@ void Watchers::Start() {
   });
 }
 
-void Watchers::Serve(Member& member) {
-  member_ = &member;
+void Watchers::Serve(Machine&) {
   // Some come back at once, others when it is their turn.
   for (uint64_t n = random_.Below(watches_.size() + 1); n > 0; n--) Reconnect();
 }
 
-void Watchers::Disconnect() {
-  member_ = nullptr;
-  while (!streams_.empty()) Leave(StreamPtr(streams_.back()), true);
+void Watchers::Disconnect(const Machine& machine) {
+  for (const StreamPtr& stream : std::vector<StreamPtr>(streams_)) {
+    if (&stream->machine == &machine) Leave(stream, true);
+  }
 }
 
 void Watchers::Quiet() { quiet_ = true; }
@@ -121,7 +124,6 @@ void Watchers::Quiet() { quiet_ = true; }
 // ---- what they ask for ----
 
 void Watchers::Turn() {
-  if (member_ == nullptr) return;
   if (quiet_ || random_.Chance(30)) return Reconnect();
   const uint64_t dice = random_.Below(100);
   if (dice < 35) return NewWatch();
@@ -145,7 +147,9 @@ Watchers::StreamPtr Watchers::OpenStream() {
   if (!streams_.empty() && (streams_.size() >= most_streams_ || random_.Chance(70))) {
     return streams_[random_.Below(streams_.size())];
   }
-  streams_.push_back(std::make_shared<Stream>(*this, *member_, !quiet_ && random_.Chance(slow_percent_)));
+  Machine* const machine = serving_.Pick(random_);
+  if (machine == nullptr) return nullptr;
+  streams_.push_back(std::make_shared<Stream>(*this, *machine, !quiet_ && random_.Chance(slow_percent_)));
   streams_.back()->hub().Open(streams_.back());
   return streams_.back();
 }
@@ -170,6 +174,7 @@ void Watchers::Reconnect() {
   if (waiting.empty()) return;
   Watch& watch = *waiting[random_.Below(waiting.size())];
   const StreamPtr stream = OpenStream();
+  if (stream == nullptr) return;
   const WatchLog::Wish& wish = watch.log.wish();
   mvcc::WatchRequest request;
   request.range = wish.range;
@@ -183,7 +188,7 @@ void Watchers::Reconnect() {
   watch.on = stream.get();
   watch.id = request.id;
   watch.created = watch.cancel_asked = false;
-  watch.log.Asked();
+  watch.log.Asked(stream->machine.index);
   stream->creating.push_back(&watch);
   stream->asked++;
   stream->hub().Create(stream, std::move(request));
@@ -276,7 +281,6 @@ void Watchers::GotCanceled(Stream& stream, const mvcc::WatchResponse& r) {
 }
 
 bool Watchers::Complete() {
-  if (member_ == nullptr) return false;
   for (const auto& watch : watches_) {
     if (!watch->created || !watch->log.Complete()) return false;
   }

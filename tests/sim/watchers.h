@@ -5,21 +5,21 @@
 #include <vector>
 
 #include "tests/sim/checker.h"
-#include "tests/sim/member.h"
 #include "tests/sim/scheduler.h"
+#include "tests/sim/serving.h"
 #include "tests/sim/watch_log.h"
 
 namespace tenon::sim {
 
 class Watchers {
  public:
-  Watchers(Scheduler::Queue& queue, Checker& checker, Counts& counts, Trace& trace, Mutant mutant, uint64_t seed,
-           std::function<std::string(Random&)> random_key);
+  Watchers(Scheduler::Queue& queue, const Serving& serving, Checker& checker, Counts& counts, Trace& trace,
+           Mutant mutant, uint64_t seed, std::function<std::string(Random&)> random_key);
   ~Watchers();
 
   void Start();
-  void Serve(Member& member);
-  void Disconnect();  // the member was killed
+  void Serve(Machine& machine);             // some watches come back at once
+  void Disconnect(const Machine& machine);  // its member was killed
   // No new watches and no slow streams any more: what is open must come to an end.
   void Quiet();
   // Each watch was told of all that is known, and each stream that asked for progress was promised it.
@@ -37,7 +37,7 @@ class Watchers {
   };
 
   void Turn();
-  StreamPtr OpenStream();
+  StreamPtr OpenStream();  // null: there is no member
   void NewWatch();
   void Reconnect();
   void Cancel();
@@ -50,6 +50,7 @@ class Watchers {
   int64_t RandomStart();
 
   Scheduler::Queue& queue_;
+  const Serving& serving_;
   Checker& checker_;
   Counts& counts_;
   Trace& trace_;
@@ -57,7 +58,6 @@ class Watchers {
   Random random_;
   const std::function<std::string(Random&)> random_key_;
   const uint64_t think_ns_, most_streams_, most_watches_, slow_percent_;
-  Member* member_ = nullptr;
   std::vector<StreamPtr> streams_;
   std::vector<std::unique_ptr<Watch>> watches_;
   int64_t next_id_ = 1000;

@@ -1,0 +1,186 @@
+// What goes wrong in a seed, and when somebody looks whether all is well.
+#include <algorithm>
+
+#include "tests/sim/world.h"
+
+namespace tenon::sim {
+namespace {
+
+constexpr uint64_t kMillisecond = 1'000'000, kSecond = 1'000'000'000;
+constexpr uint64_t kOperations = 500, kFaultsPerSeed = 8, kKindsPerSeed = 4;
+
+}  // namespace
+
+bool World::Enough() const {
+  uint64_t fired = 0, kinds = 0;
+  for (const uint64_t n : counts_.faults) fired += n, kinds += n > 0;
+  return fired >= kFaultsPerSeed && kinds >= kKindsPerSeed && counts_.operations >= kOperations;
+}
+
+void World::NextFault() {
+  queue_.PostAfter(random_.Between(200, 2500) * kMillisecond, [this] {
+    if (calm_) return;
+    // Those first that did not happen yet.
+    std::vector<Fault> missing;
+    for (const Fault f : enabled_) {
+      if (counts_[f] == 0) missing.push_back(f);
+    }
+    const std::vector<Fault>& from = !missing.empty() && random_.Chance(60) ? missing : enabled_;
+    Strike(from[random_.Below(from.size())]);
+    NextFault();
+  });
+}
+
+void World::Strike(Fault fault) {
+  trace_.Add(static_cast<uint64_t>(fault));
+  if (static_cast<int>(fault) >= kSingleFaults) return StrikeNetwork(fault);
+  Machine& m = AnyMachine();
+  switch (fault) {
+    case Fault::kKill:
+    case Fault::kPowerLoss:
+      if (m.member == nullptr || m.kill_in) return;
+      m.kill_in = random_.Below(200);
+      m.kill_loses_power = fault == Fault::kPowerLoss;
+      counts_[fault]++;
+      return;
+    case Fault::kPowerCut: return m.disk.ArmPowerCut(random_.Below(60));
+    case Fault::kWriteError: return m.disk.ArmWriteError(random_.Below(20));
+    case Fault::kSyncError: return m.disk.ArmSyncError(random_.Below(20));
+    case Fault::kDiskFull:
+      if (m.disk.full()) return;
+      m.disk.FillUp(random_.Below(30'000));
+      queue_.PostAfter(random_.Between(200, 3000) * kMillisecond, [&m] { m.disk.MakeSpace(); });
+      return;
+    case Fault::kSlowDisk:
+      m.disk.SetSlowUntil(scheduler_.MonoNs() + random_.Between(100, 2000) * kMillisecond);
+      counts_[fault]++;
+      return;
+    case Fault::kClockJump:
+      if (random_.Chance(50)) {
+        const uint64_t pause_ns = random_.Between(50, 3000) * kMillisecond;
+        scheduler_.Pause(pause_ns);
+        ledger_.Paused(pause_ns);
+      } else {
+        m.clock.MoveWallClock(static_cast<int64_t>(random_.Below(7200 * kSecond)) -
+                              static_cast<int64_t>(3600 * kSecond));
+      }
+      counts_[fault]++;
+      return;
+    case Fault::kRestart:
+      if (!m.well()) return;
+      // Main's work: outside of all threads. With others a stop is a kill: it would shorten the log, and they may need
+      // what is in it, as long as nobody can fetch a state.
+      alone() ? void(m.stop_requested = true) : void(m.kill_in = 0);
+      m.kill_loses_power = false;
+      counts_[fault]++;
+      return;
+    case Fault::kDamage:
+      if (m.member == nullptr || m.disk.damaged()) return;
+      random_.Chance(50) ? Kill(m) : LosePower(m);
+      if (m.disk.Damage(Member::kWalDirectory, random_)) counts_[fault]++;
+      return StartLater(m, 500);
+    case Fault::kDamageCopy:
+      if (m.member == nullptr) return;
+      random_.Chance(50) ? Kill(m) : LosePower(m);
+      if (DamageCopy(m)) counts_[fault]++;
+      return StartLater(m, 500);
+    default: return;
+  }
+}
+
+void World::StrikeNetwork(Fault fault) {
+  const size_t n = machines_.size();
+  const size_t one = random_.Below(n), other = (one + random_.Between(1, n - 1)) % n;
+  const uint64_t until_ns = scheduler_.MonoNs() + random_.Between(100, 6000) * kMillisecond;
+  counts_[fault]++;
+  switch (fault) {
+    case Fault::kPause: {
+      const uint64_t pause_ns = random_.Between(20, 5000) * kMillisecond;
+      machines_[one]->clock.StandStill(scheduler_.MonoNs() + pause_ns);
+      return ledger_.Paused(pause_ns);
+    }
+    case Fault::kPartition: {
+      std::vector<bool> left(n);
+      for (size_t i = 0; i < n; i++) left[i] = random_.Chance(50);
+      left[one] = true;
+      left[other] = false;
+      for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < n; j++) {
+          if (left[i] != left[j]) network_.Cut(i, j, until_ns);
+        }
+      }
+      return;
+    }
+    case Fault::kOneWay:
+      // From one to one other, or to all, or from all to one.
+      for (size_t i = 0, shape = random_.Below(3); i < n; i++) {
+        if (i == one || (shape == 0 && i != other)) continue;
+        shape == 1 ? network_.Cut(i, one, until_ns) : network_.Cut(one, i, until_ns);
+      }
+      return;
+    case Fault::kLossy: return network_.Lossy(one, other, random_.Between(10, 80), until_ns);
+    case Fault::kSlowLink: return network_.Slow(one, other, random_.Between(20, 1500) * kMillisecond, until_ns);
+    case Fault::kRepeat: return network_.Repeating(one, other, random_.Between(10, 80), until_ns);
+    case Fault::kKillAll:
+    case Fault::kDarkness:
+      for (const auto& m : machines_) {
+        if (m->member == nullptr) continue;
+        fault == Fault::kDarkness ? LosePower(*m) : Kill(*m);
+        StartLater(*m, 500);
+      }
+      return;
+    case Fault::kHandOver:
+      for (const auto& m : machines_) {
+        if (m->well() && m->member->leads()) m->member->node().HandOver([] {});
+      }
+      return;
+    default: return;
+  }
+}
+
+bool World::DamageCopy(Machine& m) {
+  const auto files = [&](const char* directory, std::string_view suffix) {
+    std::vector<std::string> paths;
+    for (const std::string& name : m.disk.List(directory).value_or(std::vector<std::string>())) {
+      if (name.size() > suffix.size() && std::string_view(name).substr(name.size() - suffix.size()) == suffix) {
+        paths.push_back(fmt::format("{}/{}", directory, name));
+      }
+    }
+    return paths;
+  };
+  const std::vector<std::string> streams = files(Member::kStreamDirectory, ".stream");
+  const std::vector<std::string> indexes = files(Member::kIndexDirectory, ".index");
+  // Of a single stream there is no other copy.
+  if (streams.size() >= 2 && random_.Chance(50)) {
+    m.disk.DamageCopy(streams.back(), random_);
+  } else if (!indexes.empty()) {
+    m.disk.DamageCopy(indexes[random_.Below(indexes.size())], random_);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void World::EndFaults() {
+  calm_ = true;
+  network_.Heal();
+  for (const auto& m : machines_) {
+    m->clock.GoOn();
+    m->disk.Disarm();
+    m->disk.MakeSpace();
+  }
+}
+
+void World::NextAudit() {
+  queue_.PostAfter(random_.Between(500, 3000) * kMillisecond, [this] {
+    if (calm_) return;
+    const bool look = mutant_ != Mutant::kEventBeforeSync;  // or a look would know what only watchers are to know
+    Machine& m = AnyMachine();
+    if (look && m.member != nullptr && m.ready && !m.fatal && !m.disk.power_is_off()) {
+      checker_.CheckNow(*m.member, alone());
+    }
+    NextAudit();
+  });
+}
+
+}  // namespace tenon::sim
