@@ -113,6 +113,8 @@ std::string_view Recovery::TakeSnapshot(std::string_view data) {
     // A snapshot of our own log leaves the entries behind it alone. One that came from the leader because our log was
     // wrong at its index replaces the log: what stood behind would outlive the term that overruled it.
     if (term_at_from_ != from_.term) out_.entries.clear();
+    // From here on that is our own log: what comes behind it stays when the same snapshot is recorded once more.
+    term_at_from_ = from_.term;
   } else if (snapshot.index > from_.index && !replaced_) {
     const uint64_t offset = snapshot.index - from_.index - 1;
     const bool ours = offset < out_.entries.size() && out_.entries[offset].term == snapshot.term;

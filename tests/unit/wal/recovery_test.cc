@@ -255,6 +255,21 @@ TEST_F(RecoveryTest, ASnapshotOfTheLeaderReplacesATailThatDiffers) {
   EXPECT_TRUE(out_.entries.empty()) << "entry 3 of the term that was overruled";
 }
 
+// The simulator, three members, seed 24: a state was fetched, and the first persist recorded the same index once more.
+TEST_F(RecoveryTest, ASnapshotOfTheLeaderThatIsRecordedAgainLeavesWhatCameBehindIt) {
+  Add(MakeEntry(1, 1, "a"));
+  Add(MakeState(1, 1));
+  Add(MakeSnapshot(100, 3));
+  Add(MakeState(3, 100));
+  Add(MakeEntry(3, 101, "b"));
+  Add(MakeState(3, 101));
+  Add(MakeSnapshot(100, 3));
+  Add(MakeEntry(3, 102, "c"));
+  Add(MakeState(3, 102));
+  ASSERT_TRUE(Recover(101, MakeSnapshot(100, 3)).ok()) << Recover(101, MakeSnapshot(100, 3));
+  EXPECT_THAT(Show(out_.entries), ElementsAre("3.101:b", "3.102:c"));
+}
+
 TEST_F(RecoveryTest, FromBeforeASnapshotOfTheLeaderTheLogCannotBeRead) {
   Add(MakeEntry(1, 1, "a"));
   Add(MakeState(1, 1));
