@@ -266,6 +266,7 @@ void Node::Turn() {
   // After a restart the founding entries may have to be applied before we may stand for election.
   if (raft_.leader() == 0 && raft_.role() == raft::Role::kFollower && IsSoleVoter()) raft_.Campaign();
   while (raft_.HasReady()) Carry(raft_.TakeReady());
+  place_parked_ |= inbox.tick;
   PlaceParked();
   // A tick takes them all the same: their time to answer begins then.
   if (inbox.tick || !Hold(inbox.proposals)) TakeProposals(inbox.proposals);
@@ -402,6 +403,7 @@ void Node::Carry(raft::Ready ready) {
     if (soft.leader != leader_.load(std::memory_order_relaxed)) {
       leader_changes_metric_.Add();
       if (soft.leader != 0) leader_elected_ns_ = clock_.MonoNs();
+      place_parked_ = true;
       LOG_INFO("raft.node: leader changed", LogField::Hex("local-member-id", raft_.id()),
                LogField::Hex("leader", soft.leader), {"term", raft_.term()});
     }
@@ -457,7 +459,9 @@ void Node::PublishState() {
   if (commit_.exchange(raft_.commit().value, std::memory_order_relaxed) != raft_.commit().value) {
     committed_metric_.Set(static_cast<double>(raft_.commit().value));
   }
-  const Term leads = raft_.role() == raft::Role::kLeader ? raft_.term() : Term();
+  // Not before all that former leaders have left is applied: what they decided about leases counts first.
+  const bool arrived = raft_.role() == raft::Role::kLeader && applier_.applied_term() == raft_.term();
+  const Term leads = arrived ? raft_.term() : Term();
   if (leads != std::exchange(leads_, leads) && on_role_) on_role_(leads.value != 0, raft_.term());
   const bool sole_leader = raft_.role() == raft::Role::kLeader && raft_.committed_in_term() && IsSoleVoter();
   // Once true it stays true while we lead: all that was acknowledged before us is at or before our term's first entry.

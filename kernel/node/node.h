@@ -74,7 +74,8 @@ class Node {
 
   Node(Parts parts, Options options);
 
-  // Called on the node thread when this member becomes the leader of a term, or no longer is it. Set before Start.
+  // Called on the node thread when this member, as the leader of a term, has applied all that came before that, or no
+  // longer leads. Set before Start.
   void OnRole(std::function<void(bool leads, Term)> fn) { on_role_ = std::move(fn); }
   // Begins to tick; a sole voter campaigns at once. [main]
   void Start();
@@ -221,8 +222,9 @@ class Node {
   bool stopped_ = false;  // under inbox_mutex_
 
   // [node]
-  std::deque<BatchPtr> waiting_;          // by deadline
-  std::vector<BatchPtr> parked_;          // of those: nobody takes them now
+  std::deque<BatchPtr> waiting_;  // by deadline
+  std::vector<BatchPtr> parked_;  // of those: nobody takes them now
+  bool place_parked_ = false;     // once a tick, and when the leader changes: whoever refused is not asked at once again
   std::map<uint64_t, ReadRound> rounds_;  // by context
   std::vector<ReadRound> unasked_;        // no leader to ask
   std::vector<Transfer> transfers_;

@@ -180,7 +180,7 @@ void Node::Forwarded(std::string request, PeerHandler::Done done) {
 }
 
 void Node::PlaceParked() {
-  if (parked_.empty() || raft_.leader() == 0 || raft_.transferee() != 0) return;
+  if (!std::exchange(place_parked_, false) || raft_.leader() == 0 || raft_.transferee() != 0) return;
   for (const BatchPtr& batch : std::exchange(parked_, {})) Place(batch);
 }
 
