@@ -135,7 +135,9 @@ Status SimDisk::Remove(const std::string& path) {
 }
 Status SimDisk::RemoveTree(const std::string& path) {
   RETURN_IF_ERROR(Before("remove", path, 0, 20'000));
-  return platter_.RemoveTree(path);
+  RETURN_IF_ERROR(platter_.RemoveTree(path));
+  if (removed_ && path == watched_folder_) removed_();
+  return Ok();
 }
 Status SimDisk::SyncDirectory(const std::string& path) {
   RETURN_IF_ERROR(Changing("fsync", path, 0, 60'000));

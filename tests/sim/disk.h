@@ -1,5 +1,6 @@
 // The seeded disk: MemoryDisk, which knows what survives a crash, plus faults, delays and the trace.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,6 +37,12 @@ class SimDisk : public Disk {
   Status SyncDirectory(const std::string& path) override;
   Result<std::unique_ptr<FileLock>> Lock(const std::string& path) override { return platter_.Lock(path); }
   Result<DiskSpace> Space(const std::string& path) override { return platter_.Space(path); }
+
+  // The engine that keeps its files in this folder is told when somebody removes it.
+  void OnRemoved(std::string folder, std::function<void()> fn) {
+    watched_folder_ = std::move(folder);
+    removed_ = std::move(fn);
+  }
 
   // --- Faults: armed now, they strike at a later operation. 0: the next one of its kind.
   void ArmWriteError(uint64_t after) { write_error_in_ = after; }
@@ -97,6 +104,8 @@ class SimDisk : public Disk {
   uint64_t slow_until_ns_ = 0;
   bool full_ = false, power_is_off_ = false, struck_ = false, sync_failed_ = false;
   std::optional<DamageDone> damage_;
+  std::string watched_folder_;
+  std::function<void()> removed_;
   std::vector<std::weak_ptr<std::string>> open_paths_;
 };
 

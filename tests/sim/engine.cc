@@ -37,14 +37,15 @@ bool IsTombstone(std::string_view row_key) { return row_key.size() == 18; }
 
 // ---- what survives ----
 
+void EngineDisk::Wipe() {
+  base_.clear();
+  base_index_ = 0;
+  tail_.clear();
+  tables_.clear();
+}
+
 void EngineDisk::Crash() {
-  if (kind_ == EngineKind::kVolatile) {
-    base_.clear();
-    base_index_ = 0;
-    tail_.clear();
-    tables_.clear();
-    return;
-  }
+  if (kind_ == EngineKind::kVolatile) return Wipe();
   Fold(random_.Below(tail_.size() + 1));
   tail_.clear();
 }

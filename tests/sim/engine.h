@@ -30,6 +30,8 @@ class EngineDisk {
   EngineKind kind() const { return kind_; }
   // The process died: of the applies a prefix is left, the durable ones at least.
   void Crash();
+  // Its files were removed.
+  void Wipe();
 
  private:
   friend class SimEngine;

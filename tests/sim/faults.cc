@@ -68,10 +68,7 @@ void World::Strike(Fault fault) {
       return;
     case Fault::kRestart:
       if (!m.well()) return;
-      // Main's work: outside of all threads. With others a stop is a kill: it would shorten the log, and they may need
-      // what is in it, as long as nobody can fetch a state.
-      alone() ? void(m.stop_requested = true) : void(m.kill_in = 0);
-      m.kill_loses_power = false;
+      m.stop_requested = true;  // main's work: outside of all threads
       counts_[fault]++;
       return;
     case Fault::kDamage:

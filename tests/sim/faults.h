@@ -87,8 +87,9 @@ enum class Check : int {
   kFromIndex,           // with an index snapshot
   kFromIndexInRemoval,  // the same, in the middle of a compaction's removal
   kFromStream,          // with a stream
+  kFetched,             // with the state of another member
 };
-inline constexpr int kChecks = 46;
+inline constexpr int kChecks = 47;
 inline constexpr std::string_view kCheckNames[kChecks] = {"answers",
                                                           "survival",
                                                           "discovered",
@@ -134,7 +135,8 @@ inline constexpr std::string_view kCheckNames[kChecks] = {"answers",
                                                           "lease-exists",
                                                           "from-index",
                                                           "from-index-in-removal",
-                                                          "from-stream"};
+                                                          "from-stream",
+                                                          "fetched"};
 
 struct Counts {
   std::array<uint64_t, kFaults> faults{};
@@ -167,8 +169,9 @@ enum class Mutant {
   kEventBeforeSync,     // as kAckBeforeSync, where no answer reaches anybody: only watchers know
   kFragmentDropped,     // the last fragment of a response does not arrive
   // the lease module's table
-  kCheckpointLost,  // what is left of a lease is known in memory and not on disk
-  kMovedKeyKept,    // a lease keeps a key that moved to another one
+  kCheckpointLost,     // what is left of a lease is known in memory and not on disk
+  kRevokeWithoutTerm,  // what a leader decided about leases counts although another one leads by now
+  kMovedKeyKept,       // a lease keeps a key that moved to another one
   // mvcc/watch_hub
   kProgressFirst,  // progress is promised while events are on their way
   kDeleteLost,     // of the compact revision's deletes

@@ -19,6 +19,15 @@ plugin::HostServices Services(Clock& clock, Executor& pool) {
   return services;
 }
 
+const tenon_host_raft_v1 kTermless = {
+    sizeof(tenon_host_raft_v1),
+    RaftHost::kTable.state,
+    [](const tenon_host* host, uint32_t op, uint64_t, tenon_bufs payload, tenon_done done) {
+      RaftHost::kTable.propose(host, op, 0, payload, done);
+    },
+    RaftHost::kTable.read_index,
+};
+
 }  // namespace
 
 LeaseTwin::LeaseTwin(Clock& clock, Executor& pool, LeaseLedger& ledger, int64_t checkpoint_interval_s, Mutant mutant)
@@ -27,7 +36,7 @@ LeaseTwin::LeaseTwin(Clock& clock, Executor& pool, LeaseLedger& ledger, int64_t 
       raft_({apply::Field::kLeaseRevoke, apply::Field::kLeaseCheckpoint}),
       host_({"io.tenon.lease", "lease", "lease", "lease"}, Services(clock, pool)) {
   host_.set_context(&raft_);
-  host_.Provide(TENON_HOST_RAFT, &RaftHost::kTable);
+  host_.Provide(TENON_HOST_RAFT, mutant == Mutant::kRevokeWithoutTerm ? &kTermless : &RaftHost::kTable);
   tenon_cfg config =
       tenon_cfg::Map({{"checkpoint-interval", tenon_cfg::Scalar(fmt::format("{}s", checkpoint_interval_s))}});
   tenon_error error{};

@@ -18,14 +18,19 @@ void World::StartMember(Machine& m) {
   const bool damaged = m.disk.damaged();
   if (!alone()) m.port = std::make_unique<Network::Port>(network_, m.index, m.clock, m.threads.net);
   m.floor_at_start = checker_.floor();
-  Result<std::unique_ptr<Member>> opened =
-      Member::Open(scheduler_, m.clock, m.threads, m.disk, m.engine_disk, ledger_, mutant_, m.options, m.port.get(),
-                   [this, &m](const Status& status) {
-                     if (!m.disk.struck()) {
-                       throw Violation(fmt::format("the member gave up without a fault: {}", status.ToString()));
-                     }
-                     if (!m.fatal) m.fatal = status;
-                   });
+  Result<std::unique_ptr<Member>> opened = Member::Open(
+      scheduler_, m.clock, m.threads, m.disk, m.engine_disk, ledger_, mutant_, m.options, m.port.get(),
+      [this, &m] {
+        counts_[Check::kFetched]++;
+        m.kill_in = 0;
+        m.kill_loses_power = random_.Chance(20);
+      },
+      [this, &m](const Status& status) {
+        if (!m.disk.struck()) {
+          throw Violation(fmt::format("the member gave up without a fault: {}", status.ToString()));
+        }
+        if (!m.fatal) m.fatal = status;
+      });
   trace_.Add(static_cast<uint64_t>(opened.status().code()));
   if (opened.ok()) {
     // It is in a part of the log that this start does not need. A later one may: power loss takes the engine back to
@@ -159,7 +164,7 @@ void World::CheckOtherEngine(Machine& m) {
     throw Violation(fmt::format("the other engine does not take the stream: {}", moved.ToString()));
   }
   Result<std::unique_ptr<Member>> opened =
-      Member::Open(scheduler_, m.clock, m.threads, m.disk, other, ledger_, mutant_, m.options, nullptr,
+      Member::Open(scheduler_, m.clock, m.threads, m.disk, other, ledger_, mutant_, m.options, nullptr, nullptr,
                    [](const Status& s) { throw Violation(s.ToString()); });
   if (!opened.ok()) throw Violation(fmt::format("the other engine does not start: {}", opened.status().ToString()));
   m.member = *std::move(opened);

@@ -20,7 +20,9 @@ struct Machine {
         threads(scheduler, clock),
         disk(index, random.Next(), scheduler, logs, trace, counts, mutant),
         engine_disk(engine, random.Next(), mutant),
-        options(std::move(options)) {}
+        options(std::move(options)) {
+    disk.OnRemoved(std::string(Member::kDirectory) + "/member/engine", [this] { engine_disk.Wipe(); });
+  }
 
   // It takes requests and nothing is about to end it.
   bool well() const {

@@ -8,7 +8,7 @@ namespace tenon::sim {
 Result<std::unique_ptr<Member>> Member::Open(Scheduler& scheduler, MachineClock& clock, Threads& threads, SimDisk& disk,
                                              EngineDisk& engine_disk, LeaseLedger& ledger, Mutant mutant,
                                              const MemberOptions& options, Network::Port* port,
-                                             std::function<void(const Status&)> fatal) {
+                                             std::function<void()> restart, std::function<void(const Status&)> fatal) {
   std::unique_ptr<Member> life(new Member(scheduler, threads));
   tenon::Member::Options o = options;
   o.data_dir = kDirectory;
@@ -21,10 +21,11 @@ Result<std::unique_ptr<Member>> Member::Open(Scheduler& scheduler, MachineClock&
   auto engine = std::make_unique<storage::Engine>(life->engine_->table(), life->engine_->self());
   life->leases_ = std::make_unique<LeaseTwin>(clock, threads.pool, ledger, options.lease_checkpoint_interval_s, mutant);
   Executor& wal = options.own_wal_thread ? threads.wal : threads.node;
-  ASSIGN_OR_RETURN(life->member_, tenon::Member::Open({disk, clock, life->metrics_, threads.node, wal, threads.apply,
-                                                       threads.persist, threads.worker, threads.watch, threads.reader,
-                                                       std::move(fatal), &life->leases_->module(), port},
-                                                      std::move(engine), std::move(o)));
+  ASSIGN_OR_RETURN(life->member_,
+                   tenon::Member::Open({disk, clock, life->metrics_, threads.node, wal, threads.apply, threads.persist,
+                                        threads.worker, threads.watch, threads.reader, std::move(fatal),
+                                        &life->leases_->module(), port, std::move(restart)},
+                                       std::move(engine), std::move(o)));
   CHECK_EQ(life->member_->data().wal(), kWalDirectory);
   if (port != nullptr) port->set_self({life->member_->membership().cluster_id(), life->id()});
   return life;

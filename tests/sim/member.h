@@ -50,7 +50,7 @@ class Member {
   static Result<std::unique_ptr<Member>> Open(Scheduler& scheduler, MachineClock& clock, Threads& threads,
                                               SimDisk& disk, EngineDisk& engine_disk, LeaseLedger& ledger,
                                               Mutant mutant, const MemberOptions& options, Network::Port* port,
-                                              std::function<void(const Status&)> fatal);
+                                              std::function<void()> restart, std::function<void(const Status&)> fatal);
   // Fills the empty engine from the newest stream in the data directory, if there is one.
   static Status MoveInto(EngineDisk& engine_disk, SimDisk& disk);
   ~Member();  // as the process ends: nothing is finished, nothing is answered

@@ -28,6 +28,7 @@ std::vector<std::string> Batch::Idle() const {
       case Check::kOneLeader:
       case Check::kLogsMatch:
       case Check::kStatesMatch:
+      case Check::kFetched:
       case Check::kConverged: return clusters_;
       case Check::kNotApplied:
       case Check::kOtherEngine:

@@ -1,4 +1,5 @@
 // Seeds without a bug find nothing, and a seed is a promise: the same one runs the same way.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -24,7 +25,18 @@ TEST(SimTest, NothingIsWrongInManySeedsAndNoFaultOrCheckerIsIdle) {
     EXPECT_GE(outcome.counts.simulated_ms, 30'000u) << seed;
   }
   std::fputs(batch.Summary().c_str(), stdout);
-  EXPECT_TRUE(batch.Idle().empty());
+  EXPECT_THAT(batch.Idle(), ::testing::IsEmpty());
+}
+
+TEST(SimTest, NothingIsWrongInManyClustersAndNoFaultOrCheckerIsIdle) {
+  Batch batch;
+  for (uint64_t seed = 1; seed <= 100; seed++) {
+    const Outcome outcome = RunSeed(seed, seed % 4 == 0 ? 5 : 3);
+    batch.Add(outcome);
+    EXPECT_EQ(outcome.violation, "") << Failure(outcome);
+  }
+  std::fputs(batch.Summary().c_str(), stdout);
+  EXPECT_THAT(batch.Idle(), ::testing::IsEmpty());
 }
 
 TEST(SimTest, TheSameSeedRunsTheSameWay) {

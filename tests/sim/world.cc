@@ -58,10 +58,14 @@ MemberOptions RandomOptions(Random random, Mutant mutant, size_t machine, size_t
   o.name = o.founders[machine].name;
   o.peer_urls = o.founders[machine].peer_urls;
   if (random.Chance(70)) o.own_wal_thread = true;
-  // A member cannot fetch a state yet, so each log must reach back to where any other one is.
-  o.persist_interval_ns = 100'000 * kSecond;
-  o.persist_log_bytes = uint64_t{1} << 40;
-  o.node.log_entries_kept = o.node.log_entries_for_followers;
+  // Some keep all of their log, others so little of it that whoever was away must fetch a state.
+  if (random.Chance(60)) o.node.log_entries_for_followers = random.Between(1, 100);
+  if (random.Chance(40)) o.node.log_bytes_kept = random.Between(1000, 20'000);
+  if (random.Chance(50)) o.fetch.piece_bytes = static_cast<uint32_t>(random.Between(100, 20'000));
+  if (random.Chance(30)) {
+    o.persist_interval_ns = 100'000 * kSecond;
+    o.persist_log_bytes = uint64_t{1} << 40;
+  }
   return o;
 }
 
