@@ -400,7 +400,10 @@ void Lessor::ProposeCheckpoints(std::vector<std::pair<int64_t, int64_t>> left, u
 void Lessor::CheckpointsLost(const std::vector<int64_t>& ids) {
   std::lock_guard lock(mutex_);
   for (const int64_t id : ids) {
-    if (Lease* lease = Find(id); lease != nullptr) lease->checkpointing = false;
+    Lease* lease = Find(id);
+    if (lease == nullptr) continue;
+    lease->checkpointing = false;
+    lease->lost = true;
   }
 }
 
@@ -420,8 +423,9 @@ void Lessor::Renew(int64_t id, tenon_lease_done done) {
     } else if (lease->ends_ms > 0 && now_ms >= lease->ends_ms) {
       renewals_[id].push_back(done);  // until it is gone, as in etcd
       return;
-    } else if (lease->remaining_s > 0 || lease->checkpointing) {
+    } else if (lease->IsShortened()) {
       const uint64_t term = term_;
+      lease->lost = false;  // what we propose now comes behind it
       lock.unlock();
       return ClearCheckpoint(id, term, done);
     } else {
@@ -451,7 +455,10 @@ void Lessor::ClearCheckpoint(int64_t id, uint64_t term, tenon_lease_done done) {
       {new Renewal{this, id, done}, [](void* ctx, tenon_status status, const tenon_error*, tenon_bufs reply) {
          TENON_RELEASE(reply);
          const std::unique_ptr<Renewal> r(static_cast<Renewal*>(ctx));
-         if (status != TENON_OK) return r->done.fn(r->done.ctx, TENON_UNAVAILABLE, 0);
+         if (status != TENON_OK) {
+           r->lessor->CheckpointsLost({r->id});
+           return r->done.fn(r->done.ctx, TENON_UNAVAILABLE, 0);
+         }
          r->lessor->FinishRenew(r->id, r->done);
        }});
 }
@@ -470,8 +477,9 @@ void Lessor::FinishRenew(int64_t id, tenon_lease_done done) {
     } else if (now_ms >= lease->ends_ms && !lease->linked()) {
       renewals_[id].push_back(done);  // it ended meanwhile and is being revoked
       return;
-    } else if (lease->remaining_s > 0 || lease->checkpointing) {
+    } else if (lease->IsShortened()) {
       const uint64_t term = term_;
+      lease->lost = false;
       lock.unlock();
       return ClearCheckpoint(id, term, done);  // another one was decided meanwhile
     } else {

@@ -49,9 +49,12 @@ class Lessor {
     int64_t remaining_s = 0;     // what a checkpoint has left of it; 0: all of ttl_s
     int64_t ends_ms = 0;         // on the primary; 0: not known yet, it was granted since the last tick
     int64_t checkpoint_ms = 0;   // when the next one is due; 0: none
+    bool lost = false;           // one has ended without an answer and may still be applied
     bool checkpointing = false;  // one was decided and is not applied: whoever renews it must undo that, too
     std::unique_ptr<Keys> keys;
 
+    // The log says that little is left of it, or may say so.
+    bool IsShortened() const { return remaining_s > 0 || checkpointing || lost; }
     int64_t LeftAtPromotion() const { return remaining_s > 0 ? remaining_s : ttl_s; }
     tenon_lease_info Info(int64_t left_s) const;
   };

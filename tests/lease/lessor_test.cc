@@ -407,13 +407,21 @@ TEST_F(LessorTest, ARenewalUndoesACheckpointThatIsOnItsWay) {
   EXPECT_EQ(Left(5), 999);
 }
 
-TEST_F(LessorTest, ACheckpointThatWasLostCostsARenewalNothing) {
+TEST_F(LessorTest, ARenewalUndoesACheckpointWhoseFateIsNotKnown) {
   kTable.promote(self, 3, 0);
   Grant(5, 1000);
   Pass(300.2);
+  Complete(TENON_UNAVAILABLE);  // it may be in the log all the same
+  Renew(5);
+  EXPECT_THAT(renewed, IsEmpty());
+  EXPECT_THAT(Proposed(), ElementsAre("checkpoint 5=0 in term 3"));
   Complete(TENON_UNAVAILABLE);
   Renew(5);
-  EXPECT_THAT(renewed, ElementsAre("1000"));
+  EXPECT_THAT(Proposed(), ElementsAre("checkpoint 5=0 in term 3"));
+  Apply();
+  EXPECT_THAT(renewed, ElementsAre("unavailable", "1000"));
+  Renew(5);
+  EXPECT_THAT(renewed, ElementsAre("unavailable", "1000", "1000"));
   EXPECT_THAT(Proposed(), IsEmpty());
 }
 
