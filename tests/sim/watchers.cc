@@ -22,7 +22,7 @@ template <class... Args>
 class Watchers::Stream : public mvcc::WatchStream, public std::enable_shared_from_this<Stream> {
  public:
   Stream(Watchers& owner, Machine& machine, bool slow)
-      : owner_(owner), machine(machine), member_(*machine.member), slow(slow), room(owner.random_.Between(50, 1000)) {}
+      : machine(machine), owner_(owner), member_(*machine.member), slow(slow), room(owner.random_.Between(50, 1000)) {}
   ~Stream() override = default;
 
   mvcc::WatchHub& hub() { return member_.watch(); }
