@@ -90,19 +90,18 @@ class Server:
 
     def command(self):
         url = f"http://{self.endpoint}"
+        peer = f"http://127.0.0.1:{self.peer_port}"
         if self.kind.modules:
             config = os.path.join(self.folder, "config.yaml")
             with open(config, "w") as f:
                 f.write(f"data-dir: {os.path.join(self.folder, 'data')}\nlisten-client-urls: {url}\n"
-                        f"advertise-client-urls: {url}\nmodules:\n{self.kind.modules}")
+                        f"advertise-client-urls: {url}\nlisten-peer-urls: {peer}\n"
+                        f"initial-advertise-peer-urls: {peer}\ninitial-cluster: default={peer}\n"
+                        f"modules:\n{self.kind.modules}")
             return [self.kind.binary, "--config-file", config]
-        command = [self.kind.binary, "--data-dir", os.path.join(self.folder, "data"), "--listen-client-urls", url,
-                   "--advertise-client-urls", url]
-        if self.kind.etcd_flags:
-            peer = f"http://127.0.0.1:{self.peer_port}"
-            command += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-                        "--initial-cluster", f"default={peer}"]
-        return command
+        return [self.kind.binary, "--data-dir", os.path.join(self.folder, "data"), "--listen-client-urls", url,
+                "--advertise-client-urls", url, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+                "--initial-cluster", f"default={peer}"]
 
     def start(self, expect_key=None):
         """Starts the process and returns the seconds from exec to the first answered linearizable get.

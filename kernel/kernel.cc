@@ -252,10 +252,11 @@ Status Kernel::Parts::OpenMember() {
   o.disk_watermark = config.tenon_disk_free_watermark_bytes;
   RETURN_IF_ERROR(LoadLease());
   RETURN_IF_ERROR(LoadQuota(o));
-  ASSIGN_OR_RETURN(member, Member::Open({disk, clock, metrics, *node_thread, *wal_thread, *apply_thread,
-                                         *persist_thread, *worker_thread, *watch_thread, *reader_threads[0],
-                                         hooks.fatal, leases ? &*leases : nullptr, others, hooks.restart, hooks.removed},
-                                        std::make_unique<storage::Engine>(table, storage_instance->self()), o));
+  ASSIGN_OR_RETURN(
+      member, Member::Open({disk, clock, metrics, *node_thread, *wal_thread, *apply_thread, *persist_thread,
+                            *worker_thread, *watch_thread, *reader_threads[0], hooks.fatal, leases ? &*leases : nullptr,
+                            others, hooks.restart, hooks.removed},
+                           std::make_unique<storage::Engine>(table, storage_instance->self()), o));
   peers.SetSelf(member->membership().cluster_id(), member->membership().self());
   return Ok();
 }

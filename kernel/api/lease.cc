@@ -75,17 +75,15 @@ void HandleTimeToLive(Server& server, std::string_view bytes, Responder respond)
 
 using RenewDone = absl::AnyInvocable<void(Result<int64_t> ttl)>;
 
-// By this member's own clock. 0: there is no such lease, in etcd's words. Unavailable: another member's clock counts.
+// By this member's own clock, once a quorum has said that it still leads: who stood still while others led must not
+// renew what they have ended. 0: there is no such lease, in etcd's words. Unavailable: another member's clock counts.
+// What was granted and answered before is applied here by then.
 void RenewHere(Server& server, int64_t id, RenewDone done) {
-  server.leases->Renew(id, [&server, id, done = std::move(done)](Result<int64_t> ttl) mutable {
-    if (!absl::IsNotFound(ttl.status())) return done(std::move(ttl));
-    // It may be on its way: granted and answered, but not applied here.
-    server.node.ReadBarrier([&server, id, done = std::move(done)](const Status& status) mutable {
-      if (!status.ok()) return done(status);
-      server.leases->Renew(id, [done = std::move(done)](Result<int64_t> ttl) mutable {
-        if (absl::IsNotFound(ttl.status())) ttl = 0;
-        done(std::move(ttl));
-      });
+  server.node.ReadBarrier([&server, id, done = std::move(done)](const Status& status) mutable {
+    if (!status.ok()) return done(status);
+    server.leases->Renew(id, [done = std::move(done)](Result<int64_t> ttl) mutable {
+      if (absl::IsNotFound(ttl.status())) ttl = 0;
+      done(std::move(ttl));
     });
   });
 }

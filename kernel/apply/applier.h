@@ -78,9 +78,11 @@ class Applier {
   // Committed entries in order; those at or before the stored applied index are passed over. may_run: a few are
   // carried out inside the call, in the apply thread's place, if that sleeps. [any]
   void Enqueue(std::vector<raft::Entry> entries, bool may_run = false);
-  // Called on the apply thread when a change of members is carried out, before `applied` reaches its index. One that does
-  // not fit is told with node 0. Set before the first entry.
-  void OnMemberChange(std::function<void(Index, const cluster::MemberChange&)> fn) { on_member_change_ = std::move(fn); }
+  // Called on the apply thread when a change of members is carried out, before `applied` reaches its index. One that
+  // does not fit is told with node 0. Set before the first entry.
+  void OnMemberChange(std::function<void(Index, const cluster::MemberChange&)> fn) {
+    on_member_change_ = std::move(fn);
+  }
   // Called on the apply thread after each turn. Set before the first entry.
   void OnApplied(std::function<void(Index)> fn) { on_applied_ = std::move(fn); }
   // Called on the apply thread when a turn takes what waits: there is no backlog then. Set before the first entry.

@@ -43,7 +43,8 @@ void AppendList(std::string& out, std::string_view role, const std::vector<Modul
 void AppendOne(std::string& out, std::string_view role, const ModuleSpec& spec) {
   if (spec.use.empty()) {
     // Where there is a default, absent has to be said.
-    if (role == "lease" || role == "quota" || role == "compactor") out += fmt::format("  {}: ~\n", role);
+    if (role == "lease" || role == "quota" || role == "compactor" || role == "peer")
+      out += fmt::format("  {}: ~\n", role);
     return;
   }
   out += fmt::format("  {}: ", role);

@@ -214,7 +214,7 @@ TEST(File, ModulesHaveDefaults) {
   ASSERT_EQ(without.transports.size(), 1u);
   EXPECT_EQ(without.transports[0].use, "h2");
   EXPECT_EQ(without.transports[0].kind, "transport");
-  EXPECT_EQ(without.All().size(), 6u);
+  EXPECT_EQ(without.All().size(), 7u);
   EXPECT_TRUE(without.Has("quota"));
   EXPECT_TRUE(without.Has("compactor"));
   EXPECT_TRUE(without.Has("lease"));
@@ -240,12 +240,13 @@ TEST(File, AModulesConfigKeepsItsPlaces) {
 TEST(File, AModuleWrittenAsNullIsAbsent) {
   const LoadOutcome outcome = LoadFile(
       "quota-backend-bytes: 1GiB\nauto-compaction-retention: 1\n"
-      "modules: {lease: ~, quota: ~, compactor: null, storage: ~, services: []}\n");
+      "modules: {lease: ~, quota: ~, compactor: null, peer: ~, storage: ~, services: []}\n");
   const Config c = Get(outcome);
   EXPECT_FALSE(c.modules.Has("quota"));
   EXPECT_FALSE(c.modules.Has("compactor"));
   EXPECT_FALSE(c.modules.Has("service"));
   EXPECT_FALSE(c.modules.Has("lease"));
+  EXPECT_FALSE(c.modules.Has("peer"));
   EXPECT_EQ(c.modules.storage.use, "wiredtiger");
   EXPECT_THAT(Warnings(outcome), HasSubstr("quota-backend-bytes has no effect: no quota module is configured"));
   EXPECT_THAT(Warnings(outcome), HasSubstr("auto-compaction-retention has no effect: no compactor module"));

@@ -429,7 +429,7 @@ TEST(Commands, CheckConfigSaysItAll) {
   ASSERT_TRUE(std::holds_alternative<CheckOnly>(good));
   EXPECT_THAT(Summary(std::get<CheckOnly>(good).config),
               HasSubstr("storage wiredtiger, transport h2, lease lease, quota quota, compactor compactor, "
-                        "service concurrency"));
+                        "peer h2, service concurrency"));
   EXPECT_EQ(ExitCode(LoadFlags({"--check-config", "--metrics=x"})), 1);
   EXPECT_TRUE(std::holds_alternative<Loaded>(LoadFlags({"--check-config=false"})));
 }
