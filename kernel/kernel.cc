@@ -400,6 +400,7 @@ Status Kernel::Parts::Serve() {
                   },
                   config.strict_reconfig_check,
                   RequestTimeoutNs(config)});
+  dispatcher->SetLearner([this] { return member->membership().is_learner(); });
   RegisterKv(*dispatcher, *server);
   RegisterWatch(*dispatcher, *server, member->watch());
   RegisterMaintenance(*dispatcher, *server);

@@ -15,6 +15,7 @@
 #include "kernel/plugin/abi_status.h"
 #include "kernel/plugin/host.h"
 #include "proto/descriptors.h"
+#include "proto/rpc.pb.h"
 
 namespace tenon::api {
 namespace {
@@ -173,6 +174,16 @@ Status Dispatcher::Admit(const tenon_call_info& info, bool stream) {
   return Ok();
 }
 
+// A learner knows what it was told and no more. Source: etcd api/v3rpc/util.go, isRPCSupportedForLearner.
+bool Dispatcher::IsForLearners(const Method& method, const Bufs& request) {
+  if (method.name == "/etcdserverpb.Maintenance/Status") return true;
+  if (method.name != "/etcdserverpb.KV/Range") return !method.name.starts_with("/etcdserverpb.");
+  etcdserverpb::RangeRequest range;
+  std::string scratch;
+  const std::string_view bytes = request.Flatten(scratch);
+  return range.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) && range.serializable();
+}
+
 uint64_t Dispatcher::CallUnary(const tenon_call_info& info, Bufs request, tenon_done done, Caller caller) {
   const bool counted = caller == Caller::kClient;
   const Method* method = Find(info.method);
@@ -192,6 +203,8 @@ uint64_t Dispatcher::CallUnary(const tenon_call_info& info, Bufs request, tenon_
     respond.Error(absl::UnimplementedError("a streaming method cannot be called as a unary one"));
   } else if (const Status refused = counted ? Admit(info, false) : Ok(); !refused.ok()) {
     respond.Error(refused);
+  } else if (counted && is_learner_ && is_learner_() && !IsForLearners(*method, request)) {
+    respond.Error(errors::NotSupportedForLearner());
   } else if (method->service != nullptr) {
     return CallService(*method, info, std::move(request), std::move(respond));
   } else {
@@ -312,6 +325,9 @@ tenon_status Dispatcher::CallStream(const tenon_call_info& info, tenon_call_out 
     return TENON_UNIMPLEMENTED;
   }
   Status refused = !method->absent.ok() ? method->absent : counted ? Admit(info, true) : Ok();
+  if (refused.ok() && counted && is_learner_ && is_learner_() && method->name.starts_with("/etcdserverpb.")) {
+    refused = errors::NotSupportedForLearner();
+  }
   const auto refusal = refused.ok() ? nullptr : std::make_shared<Refused>();
   const auto module = refused.ok() && method->service != nullptr ? std::make_shared<ServiceStream>() : nullptr;
   const std::shared_ptr<ServerCall> call = refusal != nullptr  ? refusal

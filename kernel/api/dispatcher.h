@@ -50,6 +50,8 @@ class Dispatcher : public CallObserver {
   void AddAbsent(std::string_view service, std::string sentence);
   // Who answers plain HTTP; without it every request is refused. Before the first request.
   void SetHttp(Http* http) { http_ = http; }
+  // Is this member a learner? Then clients get what etcd's learners answer, and no more. Before the first call. [main]
+  void SetLearner(std::function<bool()> is_learner) { is_learner_ = std::move(is_learner); }
   metrics::Registry& metrics() { return metrics_; }
   // The names of the services, sorted; for reflection.
   std::vector<std::string> Services() const;
@@ -88,6 +90,7 @@ class Dispatcher : public CallObserver {
   void Add(Method method);
   const Method* Find(uint32_t id) const { return id == 0 || id > methods_.size() ? nullptr : &methods_[id - 1]; }
   // What the interceptors of etcd check before any handler.
+  static bool IsForLearners(const Method& method, const Bufs& request);
   Status Admit(const tenon_call_info& info, bool stream);
   uint64_t CallUnary(const tenon_call_info& info, Bufs request, tenon_done done, Caller caller);
   uint64_t CallService(const Method& method, const tenon_call_info& info, Bufs request, Responder respond);
@@ -100,6 +103,7 @@ class Dispatcher : public CallObserver {
   metrics::Registry& metrics_;
   const uint64_t warning_ns_;
   const HasLeader has_leader_;
+  std::function<bool()> is_learner_;  // null: never
   Http* http_ = nullptr;
   std::vector<Method> methods_;  // id - 1
   absl::flat_hash_map<std::string, uint32_t> ids_;

@@ -17,13 +17,6 @@ std::string RaftStatusJson(const Server& server) {
                      kRoles[static_cast<size_t>(state.role)], server.applier.applied().value);
 }
 
-bool IsLearner(const Server& server) {
-  for (const cluster::Member& m : server.membership.List()) {
-    if (m.id == server.membership.self()) return m.learner;
-  }
-  return false;
-}
-
 }  // namespace
 
 std::vector<std::string> CommandLine() {
@@ -46,7 +39,7 @@ Http::Sources HttpSourcesOf(Server& server) {
     return types;
   };
   sources.health.has_leader = [&server] { return server.node.state().leader != 0; };
-  sources.health.is_learner = [&server] { return IsLearner(server); };
+  sources.health.is_learner = [&server] { return server.membership.is_learner(); };
   sources.health.read = [&server](bool serializable, absl::AnyInvocable<void(Status)> done) {
     ProbeRead(server, serializable, std::move(done));
   };

@@ -30,6 +30,7 @@ void HandleStatus(Server& server, std::string_view bytes, Responder respond) {
   r.set_raftindex(state.commit.value);
   r.set_raftterm(state.term.value);
   r.set_raftappliedindex(server.applier.applied().value);
+  r.set_islearner(server.membership.is_learner());
   r.mutable_downgradeinfo();
   if (state.leader == 0) r.add_errors(std::string(Message(errors::NoLeader())));
   for (const AlarmMember& a : server.alarms.List(NONE)) {

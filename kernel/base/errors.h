@@ -37,6 +37,7 @@ TENON_ETCD_ERROR(PeerUrlExists, kFailedPrecondition, "Peer URLs already exists")
 TENON_ETCD_ERROR(MemberRemoved, kNotFound, "member not found")  // etcd tells no more of it
 TENON_ETCD_ERROR(TooManyLearners, kFailedPrecondition, "too many learner members in cluster")
 TENON_ETCD_ERROR(LearnerNotReady, kFailedPrecondition, "can only promote a learner member which is in sync with leader")
+TENON_ETCD_ERROR(NotSupportedForLearner, kFailedPrecondition, "rpc not supported for learner")
 TENON_ETCD_ERROR(NotLearner, kFailedPrecondition, "can only promote a learner member")
 TENON_ETCD_ERROR(NoInflightDowngrade, kFailedPrecondition, "no inflight downgrade job")
 TENON_ETCD_ERROR(NoLeader, kUnavailable, "no leader")

@@ -38,6 +38,7 @@ Status Membership::Restore(storage::Engine& engine, const storage::Tables& table
   RETURN_IF_ERROR(ForEachRow(snapshot, tables.members, [&](const tenon_kv& row) -> Status {
     Result<Member> member = FromJson(storage::View(row.val));
     if (!member.ok()) return absl::DataLossError(fmt::format("store: table members: {}", Message(member.status())));
+    if (member->id == self_) is_learner_ = member->learner;
     members_[member->id] = *std::move(member);
     return Ok();
   }));
@@ -72,6 +73,7 @@ void Membership::Apply(const MemberChange& change, storage::Batch& batch) {
     member = change.member;
     member.learner = change.type == raft::ConfChangeType::kAddLearnerNode;
   }
+  if (id == self_) is_learner_ = member.learner;
   batch.Put(tables_.members, RowKey(id), ToJson(member));
 }
 

@@ -1,6 +1,7 @@
 // Who is in the cluster, by what names and addresses, who was removed from it, and the cluster's version; stored as
 // etcd stores them. Source: etcd server/etcdserver/api/membership.
 #pragma once
+#include <atomic>
 #include <map>
 #include <optional>
 #include <set>
@@ -39,6 +40,7 @@ class Membership {
   std::vector<Member> Voters() const;
   std::optional<Member> Find(MemberId id) const;
   bool IsRemoved(MemberId id) const;
+  bool is_learner() const { return is_learner_.load(std::memory_order_relaxed); }  // this member itself
   // Does the change fit? As it is now; members apply one only after asking this. FailedPrecondition, NotFound with
   // etcd's words. Source: etcd RaftCluster.ValidateConfigurationChange.
   Status Validate(const MemberChange& change) const;
@@ -56,6 +58,7 @@ class Membership {
   mutable Mutex mutex_;
   std::map<MemberId, Member> members_;
   std::set<MemberId> removed_;
+  std::atomic<bool> is_learner_{false};
   std::string version_;
 };
 

@@ -66,13 +66,19 @@ uint64_t LogWriter::BusySinceNs() const {
 
 Status LogWriter::Carry(std::vector<Work>& works) {
   bool must_sync = false;
+  std::optional<Index> release;
   for (Work& work : works) {
     if (work.snapshot) RETURN_IF_ERROR(wal_->SaveSnapshot(*work.snapshot));
     RETURN_IF_ERROR(wal_->Append(work.hard_state ? &*work.hard_state : nullptr, work.entries));
     must_sync |= work.must_sync;
+    if (!work.checkpoint) continue;
+    RETURN_IF_ERROR(wal_->SaveSnapshot(*work.checkpoint));
+    release = work.checkpoint->index;
+    must_sync = true;
   }
   if (!must_sync) return Ok();  // a commit index alone goes out with the next entries
   RETURN_IF_ERROR(wal_->Sync());
+  if (release) RETURN_IF_ERROR(wal_->ReleaseTo(*release));
 
   const wal::Stats& stats = wal_->stats();
   fsync_seconds_.Observe(static_cast<double>(stats.last_sync_ns) * 1e-9);
@@ -84,19 +90,6 @@ Status LogWriter::Carry(std::vector<Work>& works) {
              {"expected-duration", "1s"});
   }
   return Ok();
-}
-
-void LogWriter::Checkpoint(raft::SnapshotMeta meta, raft::HardState state) {
-  executor_.Post([this, meta = std::move(meta), state] {
-    if (!failed_.ok()) return;
-    failed_ = [&] {
-      RETURN_IF_ERROR(wal_->Append(&state, {}));
-      RETURN_IF_ERROR(wal_->SaveSnapshot(meta));
-      RETURN_IF_ERROR(wal_->Sync());
-      return wal_->ReleaseTo(meta.index);
-    }();
-    if (!failed_.ok()) fatal_(failed_);
-  });
 }
 
 Status LogWriter::Flush() {

@@ -22,6 +22,8 @@ class LogWriter {
     std::optional<raft::HardState> hard_state;
     std::vector<raft::Entry> entries;
     std::optional<raft::SnapshotMeta> snapshot;  // the log begins anew behind it
+    // A point to restart from, which the engine holds in a crash-proof way: segments before it are released.
+    std::optional<raft::SnapshotMeta> checkpoint;
     bool must_sync = false;
     std::vector<raft::Message> after_append;  // what may be said once this is durable
   };
@@ -37,9 +39,6 @@ class LogWriter {
 
   // may_run: inside the call, in the wal thread's place, if that sleeps. [any]
   void Write(Work work, bool may_run = false);
-  // A point to restart from: the state and this snapshot record are made durable, then segments before it are
-  // released. After what was written before. [any]
-  void Checkpoint(raft::SnapshotMeta meta, raft::HardState state);
   // Everything that was handed in is on disk when it returns. [main]
   Status Flush();
 

@@ -381,7 +381,8 @@ void Node::TakePersisted(Index index) {
   raft::SnapshotMeta meta{index, TermOf(index), raft_.conf()};
   while (terms_.size() > 1 && terms_[1].first <= index) terms_.erase(terms_.begin());
   deferred_state_.reset();
-  log_writer_.Checkpoint(std::move(meta), raft_.hard_state());
+  // In its turn with what else is written: a state written behind a newer one would take the commit index back.
+  log_writer_.Write({raft_.hard_state(), {}, std::nullopt, std::move(meta), true, {}}, IsSoleVoter());
 }
 
 bool Node::IsSoleVoter() const {
@@ -425,7 +426,7 @@ void Node::Carry(raft::Ready ready) {
     // leads nobody may as well write here; a leader of others must not wait for its disk, nor a follower.
     restoring_ = ready.snapshot.has_value();
     log_writer_.Write({std::exchange(deferred_state_, std::nullopt), std::move(ready.entries),
-                       std::move(ready.snapshot), ready.must_sync, std::move(ready.after_append)},
+                       std::move(ready.snapshot), std::nullopt, ready.must_sync, std::move(ready.after_append)},
                       IsSoleVoter());
   }
   if (restoring_) return;

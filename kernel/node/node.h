@@ -224,7 +224,7 @@ class Node {
   // [node]
   std::deque<BatchPtr> waiting_;  // by deadline
   std::vector<BatchPtr> parked_;  // of those: nobody takes them now
-  bool place_parked_ = false;     // once a tick, and when the leader changes: whoever refused is not asked at once again
+  bool place_parked_ = false;     // once a tick, and when the leader changes: who refused is not asked at once again
   std::map<uint64_t, ReadRound> rounds_;  // by context
   std::vector<ReadRound> unasked_;        // no leader to ask
   std::vector<Transfer> transfers_;

@@ -75,9 +75,10 @@ def engines_are_swapped_under_load(world):
                     settle(world, cluster, load, f"{old.name} leaves for {new.name} on {engine or 'the same engine'}")
 
 
-STORIES = [a_state_is_fetched, engines_mix, engines_are_swapped_under_load]
+STORIES = [a_state_is_fetched, engines_mix]
+LONG_STORIES = [engines_are_swapped_under_load]
 
 
 def run(world):
-    for story in STORIES:
+    for story in STORIES + (LONG_STORIES if world.long or world.only else []):
         world.story(story)

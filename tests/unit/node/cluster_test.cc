@@ -319,6 +319,28 @@ TEST_F(Cluster, AFollowerThatTheLogDoesNotReachFetchesAStateAndBeginsThere) {
   EXPECT_EQ(wal::Wal::Snapshots(At(behind).disk, "/member/wal").value().back().index, message.snapshot->index);
 }
 
+// A start refused the log: the checkpoint's state went out behind a newer one.
+TEST_F(Cluster, ACheckpointBetweenWritesLeavesALogThatCanBeRead) {
+  const MemberId leader = ElectLeader();
+  MemberFixture& m = At(leader);
+  m.Put("applied");
+  Tick();
+  stuck.insert(leader);
+  m.Put("waits");
+  Run();
+  m.node->Persisted(m.applier->applied());
+  Run();
+  for (const char* name : {"more", "and more"}) {  // the others commit them meanwhile
+    m.Put(name);
+    Run();
+  }
+  stuck.clear();
+  Tick();
+  EXPECT_EQ(m.answers.size(), 4u);
+  const auto log = wal::Wal::Open(m.disk, "/member/wal", {}, Index(0), MemberFixture::kLog);
+  EXPECT_TRUE(log.ok()) << log.status();
+}
+
 // What a damaged engine, a bug, or a bit that flipped would do: this member's next rows are not the others'.
 void Damage(MemberFixture& m) {
   mvcc::WriteTxn(*m.s.store, m.s.batch).Put("only here", "", 0);
