@@ -131,6 +131,7 @@ World::World(uint64_t seed, size_t members, Mutant mutant)
                                                   random_.Fork(), RandomOptions(common, mutant, i, members)));
   }
   clients_.OnAcknowledged([this](Machine& m) {
+    if (mutant_ == Mutant::kEventBeforeSync) return;  // for the watchers to find
     const apply::Applier& applier = m.member->applier();
     logs_.Acknowledged(m.index, applier.applied(), applier.applied_term(), machines_.size() / 2 + 1);
   });
