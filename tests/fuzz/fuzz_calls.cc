@@ -71,6 +71,14 @@ struct World {
 
   World() {
     host.set_context(&dispatcher);
+    server.change_members = [this](cluster::MemberChange change, absl::AnyInvocable<void(Status)> done) {
+      apply::Request request;
+      request.id = change.request_id = ids.Next();
+      m.node->Propose(std::make_shared<const apply::Proposal>(
+          cluster::Encode(change), std::move(request),
+          [done = std::move(done)](Status status, Bufs) mutable { done(std::move(status)); },
+          raft::EntryType::kConfChange));
+    };
     RegisterKv(dispatcher, server);
     RegisterWatch(dispatcher, server, m.watch);
     RegisterMaintenance(dispatcher, server);

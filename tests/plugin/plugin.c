@@ -203,7 +203,7 @@ static const tenon_module_desc modules[] = {
     {DESC, .kind = "tenon.storage/2", .name = "null", .vt = &storage.m},
 #elif defined BAD_SAME_NAME
     {DESC, .kind = TENON_KIND_STORAGE, .name = "null", .vt = &storage.m},
-    {DESC, .kind = TENON_KIND_OBSERVER, .name = "null", .vt = &observer.m},
+    {DESC, .kind = TENON_KIND_STORAGE, .name = "null", .vt = &storage.m},
 #elif defined GOOD_TWO
     {DESC, .kind = TENON_KIND_STORAGE, .name = "left", .vt = &storage.m},
     {DESC, .kind = "tenon.weather/1", .name = "rain", .vt = &storage.m},

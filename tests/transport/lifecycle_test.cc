@@ -125,7 +125,7 @@ TEST_F(LifecycleTest, TheDescriptionIsPureAndOfThisAbi) {
   const tenon_plugin* plugin = LoadedTransport::Plugin();
   EXPECT_EQ(plugin, LoadedTransport::Plugin());
   EXPECT_EQ(plugin->abi_major, TENON_ABI_MAJOR);
-  ASSERT_EQ(plugin->module_count, 1u);
+  ASSERT_GE(plugin->module_count, 1u);  // h2 has one for members besides
   EXPECT_STREQ(plugin->modules[0].kind, TENON_KIND_TRANSPORT);
   EXPECT_EQ(plugin->modules[0].name, LoadedTransport::Name());
 }
