@@ -104,7 +104,7 @@ Status CheckNotBootstrapped(const Config& config, Peers& peers, const std::vecto
 Status PrepareFirstStart(const Config& config, Disk& disk, Peers* peers, Member::Options& options) {
   for (const Config::InitialMember& m : config.initial_members) options.founders.push_back({m.name, m.peer_urls});
   const std::string wal = options.wal_dir.empty() ? options.data_dir + "/member/wal" : options.wal_dir;
-  ASSIGN_OR_RETURN(const bool ran, wal::Wal::Exists(disk, wal));
+  ASSIGN_OR_RETURN(const bool ran, wal::Wal::Began(disk, wal));
   if (ran || peers == nullptr) return Ok();
   if (config.initial_cluster_state == "existing") {
     ASSIGN_OR_RETURN(options.join, JoinExisting(config, *peers));

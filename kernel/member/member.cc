@@ -78,8 +78,8 @@ Result<Member::Log> Member::OpenLog(const apply::AppliedState& applied) {
   options.background = &world_.worker;
   options.clock = &world_.clock;
   options.sync = options_.log_sync;
-  ASSIGN_OR_RETURN(const bool exists, wal::Wal::Exists(world_.disk, data_.wal()));
-  return exists ? RecoverLog(applied, options) : FoundLog(applied, options);
+  ASSIGN_OR_RETURN(const bool began, wal::Wal::Began(world_.disk, data_.wal()));
+  return began ? RecoverLog(applied, options) : FoundLog(applied, options);
 }
 
 Result<Member::Log> Member::FoundLog(const apply::AppliedState& applied, const wal::Options& wal_options) {

@@ -12,8 +12,14 @@ void NoSpace::Start() {
       if (!marked.ok()) LOG_WARN("cannot see whether this member raised NOSPACE", {"error", marked.status()});
       if (marked.value_or(false)) holders_ |= holder;
     }
+    if (holders_ != 0) Settle();  // what the former process proposed may still be under way
     if (holders_ & kQuota) LookAtQuota();
   });
+}
+
+void NoSpace::Settle() {
+  settling_++;
+  p_.executor.PostAfter(kSettleNs, [this] { settling_--; });
 }
 
 void NoSpace::TellDisk(bool full) {
@@ -58,8 +64,8 @@ void NoSpace::LookAtQuota() {
     looking_ = false;
     if (stopped_ || !(holders_ & kQuota)) return;
     if (!IsUp()) {
-      // Disarmed by an operator, unless it is being raised just now.
-      if (!raising_) Mark(kQuota, false);
+      // Disarmed by an operator, unless it may still come up.
+      if (raises_ == 0 && settling_ == 0) Mark(kQuota, false);
     } else if (p_.quota_recovered != nullptr && p_.quota_recovered()) {
       TakeBack(kQuota);
     }
@@ -70,14 +76,21 @@ void NoSpace::LookAtQuota() {
 void NoSpace::Raise(Holder holder, absl::AnyInvocable<void()> done) {
   // First, so that no crash leaves an alarm that nobody knows to be ours.
   Mark(holder, true);
-  Propose(true, [done = std::move(done)](bool) mutable { done(); });
+  raises_++;
+  Propose(true, [this, done = std::move(done)](bool raised) mutable {
+    raises_--;
+    if (!raised) Settle();
+    done();
+  });
 }
 
 void NoSpace::TakeBack(Holder holder) {
   if (holder == kQuota && disk_full_) Mark(kDisk, true);  // found it up when it needed it
   if (holders_ != holder) return Mark(holder, false);
+  // Another member leads, perhaps: a proposal that has no answer yet may stand behind this one in the log.
+  if (raises_ > 0 || (settling_ > 0 && !IsUp())) return;
   Propose(false, [this, holder](bool taken) {
-    if (!taken || stopped_ || (holder == kDisk ? disk_full_ : raising_)) return;
+    if (!taken || stopped_ || raises_ > 0 || settling_ > 0 || (holder == kDisk && disk_full_)) return;
     if (holder == kQuota) LOG_INFO("the quota has room again: took the alarm NOSPACE back");
     Mark(holder, false);
   });

@@ -2,8 +2,9 @@
 //
 // What the member raised is its own to take back, also after a restart: an empty file, a mark, stands for each that
 // holds the alarm up, from before it is proposed until it is gone. It goes with the last of them, so a disk that has
-// space again does not take back what the quota raised, nor the other way round. An alarm that was there already is an
-// operator's and stays.
+// space again does not take back what the quota raised, nor the other way round. A proposal whose answer was lost may
+// be applied late, behind the one that takes it back: the mark stays until that is ruled out. An alarm that was there
+// already is an operator's and stays.
 //
 // The disk is a state: while it is full the alarm is raised again if somebody disarms it. The quota is an event: a
 // write was refused; if an operator disarms the alarm, the next refusal raises it again, as in etcd.
@@ -49,11 +50,13 @@ class NoSpace {
  private:
   enum Holder : uint8_t { kDisk = 1, kQuota = 2 };
   static constexpr uint64_t kLookNs = 500'000'000;
+  static constexpr uint64_t kSettleNs = 15'000'000'000;  // two request timeouts: no proposal is under way for longer
   bool IsUp() const { return p_.alarms.Has(etcdserverpb::NOSPACE); }
   void Raise(Holder holder, absl::AnyInvocable<void()> done);
   void TakeBack(Holder holder);
   void LookAtQuota();
   void HoldWithDisk();
+  void Settle();
   void Propose(bool raise, absl::AnyInvocable<void(bool done)> then);
   void Mark(Holder holder, bool holds);
   Status WriteMark(const std::string& path, bool exists);
@@ -64,6 +67,8 @@ class NoSpace {
   // [executor]
   bool disk_full_ = false;                           // as told last
   bool looking_ = false;                             // a look at the quota is posted
+  size_t raises_ = 0;                                // proposals without an answer,
+  size_t settling_ = 0;                              // and times that one may still come true without one
   bool raising_ = false;                             // a proposal of the quota's is on its way,
   std::vector<absl::AnyInvocable<void()>> waiting_;  // and these wait for it
 };

@@ -33,11 +33,23 @@ Result<bool> Wal::Exists(Disk& disk, const std::string& dir) {
   return !segments.empty();
 }
 
+Result<bool> Wal::Began(Disk& disk, const std::string& dir) {
+  ASSIGN_OR_RETURN(const bool exists, Exists(disk, dir));
+  if (!exists) return false;
+  ASSIGN_OR_RETURN(const std::vector<SegmentName> segments, ListSegments(disk, dir));
+  if (segments.size() > 1 || segments.front().sequence > 0) return true;
+  const std::string path = fmt::format("{}/{}", dir, segments.front().Format());
+  ASSIGN_OR_RETURN(const std::string bytes, ReadWhole(disk, path));
+  Recovery scan(raft::SnapshotMeta{.index = Index(UINT64_MAX)}, Index(0));  // behind that index there are no entries
+  RETURN_IF_ERROR(scan.Read(path, bytes, /*newest=*/true));
+  return scan.recovered().hard_state != raft::HardState();
+}
+
 // --- Create
 
 Result<std::unique_ptr<Wal>> Wal::Create(Disk& disk, std::string dir, std::string metadata, Options options) {
-  ASSIGN_OR_RETURN(const bool exists, Exists(disk, dir));
-  if (exists) return Status(StatusCode::kAlreadyExists, ToAbsl(fmt::format("wal: {} holds a log already", dir)));
+  ASSIGN_OR_RETURN(const bool began, Began(disk, dir));
+  if (began) return Status(StatusCode::kAlreadyExists, ToAbsl(fmt::format("wal: {} holds a log already", dir)));
   const std::string tmp_dir = dir + ".tmp";
   RETURN_IF_ERROR(disk.RemoveTree(tmp_dir));  // of a start that crashed in here
   RETURN_IF_ERROR(disk.MakeDirectory(tmp_dir));
@@ -45,7 +57,7 @@ Result<std::unique_ptr<Wal>> Wal::Create(Disk& disk, std::string dir, std::strin
   std::unique_ptr<Wal> wal(new Wal(disk, dir, std::move(metadata), options));
   RETURN_IF_ERROR(wal->StartFresh(tmp_dir));
   RETURN_IF_ERROR(disk.SyncDirectory(tmp_dir));
-  RETURN_IF_ERROR(disk.RemoveTree(dir));  // an empty one would be in the way
+  RETURN_IF_ERROR(disk.RemoveTree(dir));  // one that did not begin would be in the way
   RETURN_IF_ERROR(disk.Rename(tmp_dir, dir));
   RETURN_IF_ERROR(disk.SyncDirectory(ParentOf(dir)));
   RETURN_IF_ERROR(wal->OpenNewest());

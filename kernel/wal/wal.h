@@ -42,7 +42,7 @@ struct Stats {
 class Wal {
  public:
   // A new log, on disk under its name when this returns: it is built in `dir`.tmp and renamed. AlreadyExists: `dir`
-  // holds a log. `metadata` stands at the head of each segment: walpb.Metadata.
+  // holds a log that began (see Began); another is replaced. `metadata` stands at the head of each segment: walpb.Metadata.
   static Result<std::unique_ptr<Wal>> Create(Disk& disk, std::string dir, std::string metadata, Options options);
 
   // Reads everything behind the snapshot `from` (0,0: the beginning), which must have been saved to the log, and makes
@@ -54,6 +54,9 @@ class Wal {
                                                                  Index min_index, Options options);
 
   static Result<bool> Exists(Disk& disk, const std::string& dir);
+  // A state is on disk. False: no log, or one that lost its power before the first batch was synced. Then no vote was
+  // cast and nothing acknowledged in its name, and the member may be founded as if it had never started.
+  static Result<bool> Began(Disk& disk, const std::string& dir);
   // The snapshots that Open can start from: those in the log, oldest first, up to HardState.commit. For choosing `from`
   // when the engine has told its applied index.
   static Result<std::vector<raft::SnapshotMeta>> Snapshots(Disk& disk, const std::string& dir);

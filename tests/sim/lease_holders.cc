@@ -83,7 +83,7 @@ void LeaseHolders::Grant(Machine& to) {
   if (ledger_.Granted(id)) return;
   request.set_id(id);
   request.set_ttl(random_.Chance(5) ? 100'000 : static_cast<int64_t>(random_.Between(1, uint64_t(longest_s_))));
-  const uint64_t sent_ns = scheduler_.MonoNs();
+  const uint64_t sent_ns = scheduler_.TaskBeganNs();
   counts_.operations++;
   to.member->Propose(
       apply::Field::kLeaseGrant, request, request,
@@ -104,7 +104,7 @@ void LeaseHolders::Grant(Machine& to) {
 
 // As kernel/api: who leads makes sure of it first, or it could renew what its successor has ended.
 void LeaseHolders::Renew(Machine& to, int64_t lease) {
-  const uint64_t sent_ns = scheduler_.MonoNs();
+  const uint64_t sent_ns = scheduler_.TaskBeganNs();
   counts_.operations++;
   to.member->node().ReadBarrier(
       [this, member = to.member.get(), lease, sent_ns, at = to.index, life = to.life](const Status& status) {
@@ -127,7 +127,7 @@ void LeaseHolders::Renew(Machine& to, int64_t lease) {
 }
 
 void LeaseHolders::LookAt(Machine& to, int64_t lease) {
-  const uint64_t sent_ns = scheduler_.MonoNs(), upper_ns = ledger_.UpperNs(lease);
+  const uint64_t sent_ns = scheduler_.TaskBeganNs(), upper_ns = ledger_.UpperNs(lease);
   counts_.operations++;
   to.member->node().ReadBarrier(
       [this, member = to.member.get(), lease, sent_ns, upper_ns, at = to.index, life = to.life](const Status& status) {
@@ -146,7 +146,7 @@ void LeaseHolders::LookAt(Machine& to, int64_t lease) {
 }
 
 void LeaseHolders::List(Machine& to) {
-  const uint64_t sent_ns = scheduler_.MonoNs();
+  const uint64_t sent_ns = scheduler_.TaskBeganNs();
   counts_.operations++;
   to.member->node().ReadBarrier(
       [this, member = to.member.get(), sent_ns, at = to.index, life = to.life](const Status& status) {

@@ -49,6 +49,7 @@ void LeaseLedger::Applied(Index index, size_t nth, const Operation& operation) {
   }
   if (operation.kind != Operation::kRevoke) return;
   life.ended_ns = clock_.MonoNs();
+  life.end_began_ns = clock_.TaskBeganNs();
   life.keys = operation.keys;
   CheckNotEarly(operation.lease, life);
   if (!life.keys.empty()) {
@@ -150,9 +151,9 @@ void LeaseLedger::CheckThere(int64_t lease, uint64_t sent_ns, std::string_view w
   const Life& life = at_[lease];
   counts_[Check::kLeaseExists]++;
   if (life.granted_ns == 0) return Fail(fmt::format("leases: {} is there for {}, and was never granted", lease, what));
-  if (life.ended_ns == 0 || life.ended_ns >= sent_ns) return;
+  if (life.ended_ns == 0 || life.end_began_ns >= sent_ns) return;
   Fail(fmt::format("leases: {} is there for {}, asked for {} ms after it ended", lease, what,
-                   (sent_ns - life.ended_ns) / 1'000'000));
+                   (sent_ns - life.end_began_ns) / 1'000'000));
 }
 
 void LeaseLedger::CheckList(const std::vector<int64_t>& leases, uint64_t sent_ns) {

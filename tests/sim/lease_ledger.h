@@ -86,9 +86,10 @@ class LeaseLedger {
  private:
   struct Life {
     int64_t ttl_s = 0;
-    uint64_t granted_ns = 0;  // first applied; 0: not yet
-    uint64_t ended_ns = 0;    // the same of its end; 0: it lives
-    uint64_t lower_ns = 0;    // promised until then
+    uint64_t granted_ns = 0;    // first applied; 0: not yet
+    uint64_t ended_ns = 0;      // the same of its end; 0: it lives
+    uint64_t end_began_ns = 0;  // when the task began that ended it
+    uint64_t lower_ns = 0;      // promised until then
     std::string promised_by = "nobody";
     uint64_t upper_ns = UINT64_MAX;  // by the primary's clock
     bool revoke_asked = false;

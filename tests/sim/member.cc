@@ -9,7 +9,7 @@ Result<std::unique_ptr<Member>> Member::Open(Scheduler& scheduler, MachineClock&
                                              EngineDisk& engine_disk, LeaseLedger& ledger, Mutant mutant,
                                              const MemberOptions& options, Network::Port* port,
                                              std::function<void()> restart, std::function<void(const Status&)> fatal) {
-  std::unique_ptr<Member> life(new Member(scheduler, threads));
+  std::unique_ptr<Member> life(new Member(scheduler, threads, port));
   tenon::Member::Options o = options;
   o.data_dir = kDirectory;
   o.engine = "simulated";
@@ -42,6 +42,7 @@ Status Member::MoveInto(EngineDisk& engine_disk, SimDisk& disk) {
 
 Member::~Member() {
   threads_.Clear();
+  if (port_ != nullptr) port_->DropCalls();
   member_.reset();
   leases_.reset();
   threads_.Clear();

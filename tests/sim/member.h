@@ -79,10 +79,12 @@ class Member {
   bool admit(uint64_t bytes) { return member_->Admit(bytes); }
 
  private:
-  Member(Scheduler& scheduler, Threads& threads) : scheduler_(scheduler), threads_(threads) {}
+  Member(Scheduler& scheduler, Threads& threads, Network::Port* port)
+      : scheduler_(scheduler), threads_(threads), port_(port) {}
 
   Scheduler& scheduler_;
   Threads& threads_;
+  Network::Port* const port_;  // null: it is alone
   metrics::Registry metrics_;
   std::unique_ptr<SimEngine> engine_;
   std::unique_ptr<LeaseTwin> leases_;

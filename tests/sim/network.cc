@@ -120,14 +120,9 @@ void Network::Port::Send(std::vector<PeerMessage> messages) {
 void Network::Port::Call(MemberId to, std::string_view url, std::string_view method, std::string request,
                          uint64_t timeout_ns, Done done) {
   network_.counts_.calls++;
-  // One answer, whoever is first: the other side, the clock, or a connection that broke.
-  const auto waits = std::make_shared<Done>(std::move(done));
-  const auto answer = [waits](const Status& status, std::string bytes) {
-    if (!*waits) return;
-    Done done = std::move(*waits);
-    *waits = nullptr;
-    done(status, std::move(bytes));
-  };
+  const uint64_t call = ++last_call_;
+  waiting_[call] = std::move(done);
+  const auto answer = [this, call](const Status& status, std::string bytes) { Answer(call, status, std::move(bytes)); };
   size_t there = kNowhere;
   if (const auto found = machines_.find(to); found != machines_.end()) there = found->second;
   for (size_t m = 0; to == 0 && m < network_.ports_.size(); m++) {
@@ -147,17 +142,26 @@ void Network::Port::Call(MemberId to, std::string_view url, std::string_view met
     return;
   }
   // Answers come on whatever thread of the other side, and cross the network to a queue that may be gone by then.
-  const auto back = [network = &network_, here = machine_, life = life_, there, answer](const Status& status,
-                                                                                        std::string bytes) {
+  const auto back = [network = &network_, here = machine_, life = life_, there, call](const Status& status,
+                                                                                      std::string bytes) {
     const std::optional<uint64_t> arrival = network->Arrival(there, here, false);
     Port* const me = network->Find(here, life);
     if (!arrival || me == nullptr) return;
-    me->queue_.PostAt(*arrival, [answer, status, bytes = std::move(bytes)] { answer(status, bytes); });
+    me->queue_.PostAt(*arrival, [me, call, status, bytes = std::move(bytes)] { me->Answer(call, status, bytes); });
   };
   other->queue_.PostAt(*at, [other, sender = self_, method = std::string(method), request = std::move(request), back] {
     if (other->handler_ == nullptr) return;
     other->handler_->Call(sender, method, request, [back](Status status, std::string bytes) { back(status, bytes); });
   });
+}
+
+// One answer, whoever is first: the other side, the clock, or a connection that broke.
+void Network::Port::Answer(uint64_t call, const Status& status, std::string bytes) {
+  const auto waits = waiting_.find(call);
+  if (waits == waiting_.end()) return;
+  Done done = std::move(waits->second);
+  waiting_.erase(waits);
+  done(status, std::move(bytes));
 }
 
 uint64_t Network::Port::ActiveSinceNs(MemberId id) {

@@ -30,6 +30,9 @@ class Network {
     ~Port() override;
     void set_self(PeerSender self) { self_ = self; }
 
+    // The process ends: calls that wait are never answered.
+    void DropCalls() { waiting_.clear(); }
+
     void Serve(PeerHandler* handler) override { handler_ = handler; }
     void Set(MemberId id, const std::vector<std::string>& urls) override;
     void Send(std::vector<PeerMessage> messages) override;
@@ -47,6 +50,11 @@ class Network {
     PeerSender self_;
     PeerHandler* handler_ = nullptr;
     std::map<MemberId, size_t> machines_;
+    // Calls that wait for their answer. They end with the process, whoever else still knows of the call.
+    std::map<uint64_t, Done> waiting_;
+    uint64_t last_call_ = 0;
+
+    void Answer(uint64_t call, const Status& status, std::string bytes);
   };
 
   // ---- faults ----

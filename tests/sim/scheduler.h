@@ -84,6 +84,9 @@ class Scheduler : public Clock {
 
   uint64_t MonoNs() override { return now_ns_ + spent_ns_; }
   uint64_t WallNs() override { return MonoNs(); }
+  // When the task that runs now began. Tasks of several threads overlap in MonoNs; by this they stand in the order in
+  // which they see each other's work.
+  uint64_t TaskBeganNs() const { return now_ns_; }
   // What runs now takes that long.
   void Spend(uint64_t ns) { (current_ != nullptr ? spent_ns_ : now_ns_) += ns; }
   // Everything stands still, as machines that are suspended.

@@ -159,7 +159,10 @@ const Counts& World::counts() {
 void World::Run() {
   const uint64_t begin = scheduler_.MonoNs();
   if (mutant_ == Mutant::kEventBeforeSync) clients_.Deafen();
-  for (const auto& m : machines_) StartMember(*m);
+  for (const auto& m : machines_) {
+    if (random_.Chance(25)) m->disk.ArmPowerCut(random_.Below(30));  // while it is being founded
+    StartMember(*m);
+  }
   clients_.Start();
   watchers_.Start();
   lease_holders_.Start();

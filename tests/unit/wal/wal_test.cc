@@ -54,10 +54,29 @@ TEST_F(WalTest, ABatchIsOneWriteAndOneSync) {
 
 TEST_F(WalTest, ALogIsCreatedOnce) {
   Create();
+  Append(MakeState(1, 0));
+  Sync();
   EXPECT_EQ(Wal::Create(disk, kDir, "other", options).status().code(), StatusCode::kAlreadyExists);
   EXPECT_TRUE(Wal::Exists(disk, kDir).value());
   EXPECT_FALSE(Wal::Exists(disk, "/elsewhere").value());
   EXPECT_EQ(Wal::Open(disk, "/member", {}, Index(0), options).status().code(), StatusCode::kNotFound);
+}
+
+TEST_F(WalTest, ALogWithoutAStateHasNotBegunAndIsReplaced) {
+  EXPECT_FALSE(Wal::Began(disk, kDir).value());
+  Create();
+  EXPECT_FALSE(Wal::Began(disk, kDir).value());
+  Append(1, 1, "an entry whose state the power loss took");
+  Sync();
+  EXPECT_FALSE(Wal::Began(disk, kDir).value());
+  wal.reset();
+  Create();
+  Append(1, 1, "first");
+  Append(MakeState(1, 1));
+  Sync();
+  EXPECT_TRUE(Wal::Began(disk, kDir).value());
+  wal.reset();
+  EXPECT_THAT(Reopen(), ElementsAre("1.1:first"));
 }
 
 TEST_F(WalTest, TheFirstSegmentBeginsAsEtcdsDoes) {
