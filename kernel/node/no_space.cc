@@ -74,8 +74,8 @@ void NoSpace::LookAtQuota() {
 }
 
 void NoSpace::Raise(Holder holder, absl::AnyInvocable<void()> done) {
-  // First, so that no crash leaves an alarm that nobody knows to be ours.
-  Mark(holder, true);
+  // First, so that no crash leaves an alarm that nobody knows to be ours. Tried again at the next look, or refusal.
+  if (!Mark(holder, true)) return done();
   raises_++;
   Propose(true, [this, done = std::move(done)](bool raised) mutable {
     raises_--;
@@ -86,7 +86,10 @@ void NoSpace::Raise(Holder holder, absl::AnyInvocable<void()> done) {
 
 void NoSpace::TakeBack(Holder holder) {
   if (holder == kQuota && disk_full_) Mark(kDisk, true);  // found it up when it needed it
-  if (holders_ != holder) return Mark(holder, false);
+  if (holders_ != holder) {
+    Mark(holder, false);
+    return;
+  }
   // Another member leads, perhaps: a proposal that has no answer yet may stand behind this one in the log.
   if (raises_ > 0 || (settling_ > 0 && !IsUp())) return;
   Propose(false, [this, holder](bool taken) {
@@ -110,15 +113,15 @@ void NoSpace::Propose(bool raise, absl::AnyInvocable<void(bool)> then) {
       }));
 }
 
-void NoSpace::Mark(Holder holder, bool holds) {
-  if (((holders_ & holder) != 0) == holds) return;
+bool NoSpace::Mark(Holder holder, bool holds) {
+  if (((holders_ & holder) != 0) == holds) return true;
   const Status written = WriteMark(holder == kDisk ? p_.disk_mark : p_.quota_mark, holds);
   if (!written.ok()) {
-    LOG_WARN("cannot note who holds NOSPACE up: after a restart it may have to be disarmed by hand",
-             {"error", written});
-    if (!holds) return;  // tried again at the next look
+    LOG_WARN("cannot note who holds the alarm NOSPACE up, so it stays as it is", {"error", written});
+    return false;
   }
   holders_ = static_cast<uint8_t>(holds ? holders_ | holder : holders_ & ~holder);
+  return true;
 }
 
 Status NoSpace::WriteMark(const std::string& path, bool exists) {

@@ -58,7 +58,7 @@ class NoSpace {
   void HoldWithDisk();
   void Settle();
   void Propose(bool raise, absl::AnyInvocable<void(bool done)> then);
-  void Mark(Holder holder, bool holds);
+  bool Mark(Holder holder, bool holds);  // false: not noted on disk; tried again at the next look
   Status WriteMark(const std::string& path, bool exists);
 
   const Parts p_;

@@ -147,8 +147,11 @@ bool World::DamageCopy(Machine& m) {
   };
   const std::vector<std::string> streams = files(Member::kStreamDirectory, ".stream");
   const std::vector<std::string> indexes = files(Member::kIndexDirectory, ".index");
-  // Of a single stream there is no other copy.
-  if (streams.size() >= 2 && random_.Chance(50)) {
+  // Of a single stream there is no other copy. Nor is there one after an older stream was fallen back to, until the
+  // next is written: a power loss may bring back one that was removed, but not the log behind it.
+  const std::vector<std::string> damaged = files(Member::kStreamDirectory, ".damaged");
+  const bool whole = damaged.empty() || (!streams.empty() && streams.back() > damaged.back());
+  if (streams.size() >= 2 && whole && random_.Chance(50)) {
     m.disk.DamageCopy(streams.back(), random_);
   } else if (!indexes.empty()) {
     m.disk.DamageCopy(indexes[random_.Below(indexes.size())], random_);
