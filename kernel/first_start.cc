@@ -1,8 +1,10 @@
 #include "kernel/first_start.h"
 
 #include <algorithm>
+#include <chrono>
 #include <future>
 #include <optional>
+#include <thread>
 
 #include "kernel/base/log.h"
 #include "kernel/cluster/founding.h"
@@ -13,6 +15,7 @@ namespace tenon {
 namespace {
 
 constexpr uint64_t kAskNs = 1'000'000'000;
+constexpr auto kAskAgain = std::chrono::seconds(1);
 
 struct Remote {
   uint64_t cluster_id;
@@ -52,6 +55,15 @@ std::vector<std::string> Sorted(std::vector<std::string> urls) {
   return urls;
 }
 
+// Who lost its log has lost its votes too, and would give them twice: it never comes back under its id.
+Status AlreadyBootstrapped(MemberId id) {
+  return absl::FailedPreconditionError(
+      fmt::format("member {:x} has already been bootstrapped: its data directory is lost or elsewhere; replace it by a "
+                  "member with a new id (tenonutl member replace), or remove it, add it again, and start it with "
+                  "--initial-cluster-state=existing",
+                  id));
+}
+
 Result<Member::Join> JoinExisting(const Config& config, Peers& peers) {
   const std::optional<Remote> remote = AskOthers(config, peers);
   if (!remote) {
@@ -76,7 +88,9 @@ Result<Member::Join> JoinExisting(const Config& config, Peers& peers) {
                       "etcdctl member add first",
                       fmt::join(m.peer_urls, ",")));
     }
-    if (m.name == config.name) join.self = same->id;
+    if (m.name != config.name) continue;
+    if (!same->client_urls.empty()) return AlreadyBootstrapped(same->id);
+    join.self = same->id;
   }
   return join;
 }
@@ -89,17 +103,34 @@ Status CheckNotBootstrapped(const Config& config, Peers& peers, const std::vecto
     if (self.name != config.name) continue;
     for (const cluster::Member& m : remote->members) {
       if (m.id != self.id || m.client_urls.empty()) continue;
-      return absl::FailedPreconditionError(
-          fmt::format("member {:x} has already been bootstrapped: its data directory is lost or elsewhere; remove the "
-                      "member, add it "
-                      "again, and start it with --initial-cluster-state=existing",
-                      self.id));
+      return AlreadyBootstrapped(self.id);
     }
   }
   return Ok();
 }
 
 }  // namespace
+
+Status PrepareWithoutState(const Config& config, Disk& disk, Peers& peers, const Status& why,
+                           const std::function<bool()>& interrupted, Member::Options& options) {
+  const Result<bool> log = Member::LogOutlivesState(disk, options);
+  if (!log.ok() || !*log) return why;  // what is wrong with the log, if anything, is what it says
+  if (config.initial_members.size() < 2) {
+    return absl::DataLossError(fmt::format(
+        "{}; the log is whole: with the other members in initial-cluster the state would be fetched from them",
+        Message(why)));
+  }
+  LOG_ERROR("the state on disk is of no use, but the log is whole: asking the other members for theirs",
+            {"error", why});
+  for (;;) {
+    if (std::optional<Remote> remote = AskOthers(config, peers)) {
+      options.state_lost = std::move(remote->members);
+      return Ok();
+    }
+    if (interrupted && interrupted()) return absl::CancelledError("stopped before another member answered");
+    std::this_thread::sleep_for(kAskAgain);
+  }
+}
 
 Status PrepareFirstStart(const Config& config, Disk& disk, Peers* peers, Member::Options& options) {
   for (const Config::InitialMember& m : config.initial_members) options.founders.push_back({m.name, m.peer_urls});

@@ -1,6 +1,8 @@
 // What a member that never ran asks the others before it begins: may it found the cluster, or whom does it join?
 // Source: etcd server/etcdserver/bootstrap.go, cluster_util.go.
 #pragma once
+#include <functional>
+
 #include "kernel/base/status.h"
 #include "kernel/config/config.h"
 #include "kernel/member/member.h"
@@ -13,5 +15,11 @@ namespace tenon {
 // second each, only if this one never ran. Errors are sentences for the operator, in etcd's words where it has some.
 // [main]
 Status PrepareFirstStart(const Config& config, Disk& disk, Peers* peers, Member::Options& options);
+
+// After a start that failed with `why`, a DataLoss: if the log is whole, asks the others of --initial-cluster until one
+// says who they are, and fills in state_lost: the next Member::Open fetches the state. Else `why`, with what may help.
+// Cancelled: `interrupted` (null: never) became true. [main]
+Status PrepareWithoutState(const Config& config, Disk& disk, Peers& peers, const Status& why,
+                           const std::function<bool()>& interrupted, Member::Options& options);
 
 }  // namespace tenon

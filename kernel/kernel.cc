@@ -252,11 +252,18 @@ Status Kernel::Parts::OpenMember() {
   o.disk_watermark = config.tenon_disk_free_watermark_bytes;
   RETURN_IF_ERROR(LoadLease());
   RETURN_IF_ERROR(LoadQuota(o));
-  ASSIGN_OR_RETURN(
-      member, Member::Open({disk, clock, metrics, *node_thread, *wal_thread, *apply_thread, *persist_thread,
-                            *worker_thread, *watch_thread, *reader_threads[0], hooks.fatal, leases ? &*leases : nullptr,
-                            others, hooks.restart, hooks.removed},
-                           std::make_unique<storage::Engine>(table, storage_instance->self()), o));
+  const auto open = [&] {
+    return Member::Open(
+        {disk, clock, metrics, *node_thread, *wal_thread, *apply_thread, *persist_thread, *worker_thread, *watch_thread,
+         *reader_threads[0], hooks.fatal, leases ? &*leases : nullptr, others, hooks.restart, hooks.removed},
+        std::make_unique<storage::Engine>(table, storage_instance->self()), o);
+  };
+  Result<std::unique_ptr<Member>> opened = open();
+  if (absl::IsDataLoss(opened.status()) && others != nullptr) {
+    RETURN_IF_ERROR(PrepareWithoutState(config, disk, *others, opened.status(), hooks.interrupted, o));
+    opened = open();
+  }
+  ASSIGN_OR_RETURN(member, std::move(opened));
   peers.SetSelf(member->membership().cluster_id(), member->membership().self());
   return Ok();
 }
@@ -401,6 +408,7 @@ Status Kernel::Parts::Serve() {
                   config.strict_reconfig_check,
                   RequestTimeoutNs(config)});
   dispatcher->SetLearner([this] { return member->membership().is_learner(); });
+  dispatcher->SetDamaged([this] { return member->healing(); });
   RegisterKv(*dispatcher, *server);
   RegisterWatch(*dispatcher, *server, member->watch());
   RegisterMaintenance(*dispatcher, *server);

@@ -184,6 +184,12 @@ bool Dispatcher::IsForLearners(const Method& method, const Bufs& request) {
   return range.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) && range.serializable();
 }
 
+// What tells an operator how the member is goes on.
+bool Dispatcher::NeedsState(const Method& method) {
+  if (method.name.starts_with("/etcdserverpb.Maintenance/")) return method.name.ends_with("/Snapshot");
+  return !method.name.starts_with("/etcdserverpb.Cluster/") && !method.name.starts_with("/grpc.");
+}
+
 uint64_t Dispatcher::CallUnary(const tenon_call_info& info, Bufs request, tenon_done done, Caller caller) {
   const bool counted = caller == Caller::kClient;
   const Method* method = Find(info.method);
@@ -205,6 +211,8 @@ uint64_t Dispatcher::CallUnary(const tenon_call_info& info, Bufs request, tenon_
     respond.Error(refused);
   } else if (counted && is_learner_ && is_learner_() && !IsForLearners(*method, request)) {
     respond.Error(errors::NotSupportedForLearner());
+  } else if (counted && is_damaged_ && is_damaged_() && NeedsState(*method)) {
+    respond.Error(errors::Corrupt());
   } else if (method->service != nullptr) {
     return CallService(*method, info, std::move(request), std::move(respond));
   } else {
@@ -327,6 +335,8 @@ tenon_status Dispatcher::CallStream(const tenon_call_info& info, tenon_call_out 
   Status refused = !method->absent.ok() ? method->absent : counted ? Admit(info, true) : Ok();
   if (refused.ok() && counted && is_learner_ && is_learner_() && method->name.starts_with("/etcdserverpb.")) {
     refused = errors::NotSupportedForLearner();
+  } else if (refused.ok() && counted && is_damaged_ && is_damaged_() && NeedsState(*method)) {
+    refused = errors::Corrupt();
   }
   const auto refusal = refused.ok() ? nullptr : std::make_shared<Refused>();
   const auto module = refused.ok() && method->service != nullptr ? std::make_shared<ServiceStream>() : nullptr;

@@ -52,6 +52,8 @@ class Dispatcher : public CallObserver {
   void SetHttp(Http* http) { http_ = http; }
   // Is this member a learner? Then clients get what etcd's learners answer, and no more. Before the first call. [main]
   void SetLearner(std::function<bool()> is_learner) { is_learner_ = std::move(is_learner); }
+  // Is this member's state not to be trusted? Then whatever needs it is refused. Before the first call. [main]
+  void SetDamaged(std::function<bool()> is_damaged) { is_damaged_ = std::move(is_damaged); }
   metrics::Registry& metrics() { return metrics_; }
   // The names of the services, sorted; for reflection.
   std::vector<std::string> Services() const;
@@ -91,6 +93,7 @@ class Dispatcher : public CallObserver {
   const Method* Find(uint32_t id) const { return id == 0 || id > methods_.size() ? nullptr : &methods_[id - 1]; }
   // What the interceptors of etcd check before any handler.
   static bool IsForLearners(const Method& method, const Bufs& request);
+  static bool NeedsState(const Method& method);
   Status Admit(const tenon_call_info& info, bool stream);
   uint64_t CallUnary(const tenon_call_info& info, Bufs request, tenon_done done, Caller caller);
   uint64_t CallService(const Method& method, const tenon_call_info& info, Bufs request, Responder respond);
@@ -103,7 +106,7 @@ class Dispatcher : public CallObserver {
   metrics::Registry& metrics_;
   const uint64_t warning_ns_;
   const HasLeader has_leader_;
-  std::function<bool()> is_learner_;  // null: never
+  std::function<bool()> is_learner_, is_damaged_;  // null: never
   Http* http_ = nullptr;
   std::vector<Method> methods_;  // id - 1
   absl::flat_hash_map<std::string, uint32_t> ids_;

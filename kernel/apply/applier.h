@@ -71,6 +71,9 @@ class Applier {
     // What was applied although the quota had no room is told so once raise_no_space calls `done`. Null: no quota.
     Quota* quota = nullptr;
     std::function<void(absl::AnyInvocable<void()> done)> raise_no_space = nullptr;
+    // The state is lost and will be fetched: entries are passed by, and only changes of members carried out, as raft
+    // needs them to vote and append. Nothing is served meanwhile.
+    bool blind = false;
   };
 
   Applier(Parts parts, AppliedState state, Options options);
@@ -136,6 +139,7 @@ class Applier {
   Result<Bufs> Compact(const etcdserverpb::CompactionRequest& request, const Proposal* proposal);
   Bufs Alarm(const etcdserverpb::AlarmRequest& request);
   bool CommitTurn();
+  void PublishApplied();
   void CompactSlice();
   void HashBeforeCompaction();
   void ObserveApply(const Operation& operation, bool success, uint64_t took_ns);
@@ -156,6 +160,7 @@ class Applier {
   Leases* const leases_;
   Quota* const quota_;
   const std::function<void(absl::AnyInvocable<void()>)> raise_no_space_;
+  const bool blind_;
   std::function<void(Index, const cluster::MemberChange&)> on_member_change_;
   std::function<void(Index)> on_applied_;
   std::function<void()> on_taken_;

@@ -40,6 +40,16 @@ void StateHash::Extend(Index index, std::span<const tenon_op> ops) {
   marks_[index.value / kMarkEvery % kMarks] = {index, h};
 }
 
+void StateHash::Publish(Index applied) {
+  MutexLock lock(&mutex_);
+  now_ = {applied, hash_};
+}
+
+StateHash::Mark StateHash::Now() const {
+  MutexLock lock(&mutex_);
+  return now_;
+}
+
 std::optional<StateHash::Mark> StateHash::Newest(Index applied) const {
   const Index index(applied.value / kMarkEvery * kMarkEvery);
   const std::optional<uint64_t> hash = At(index);

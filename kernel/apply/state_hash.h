@@ -37,6 +37,9 @@ class StateHash {
   // ---- marks: H of each 64th index, the newest thousand [any] ----
   // Taken by the applier once the entries are in the engine: up to `applied`.
   std::optional<Mark> Newest(Index applied) const;
+  // That of the applied index itself: members that rest can be compared too.
+  Mark Now() const;
+  void Publish(Index applied);  // what Extend has come to counts for that index [apply]
   std::optional<uint64_t> At(Index index) const;
 
  private:
@@ -45,6 +48,7 @@ class StateHash {
   uint64_t hash_;
   std::unordered_map<uint32_t, uint32_t> tables_;  // the engine's id -> a number that is the same everywhere
   mutable Mutex mutex_;
+  Mark now_{};
   std::vector<Mark> marks_ = std::vector<Mark>(kMarks);  // that of index i at i / 64 % kMarks
 };
 

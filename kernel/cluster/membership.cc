@@ -54,6 +54,11 @@ Status Membership::Restore(storage::Engine& engine, const storage::Tables& table
   });
 }
 
+void Membership::Assume(const std::vector<Member>& members) {
+  MutexLock lock(&mutex_);
+  for (const Member& member : members) members_[member.id] = member;
+}
+
 void Membership::Apply(const MemberChange& change, storage::Batch& batch) {
   const MemberId id = change.member.id;
   MutexLock lock(&mutex_);

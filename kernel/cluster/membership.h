@@ -27,6 +27,9 @@ class Membership {
 
   Status Restore(storage::Engine& engine, const storage::Tables& tables);  // [main]
 
+  // What others say of the members, for who has lost its state: to be reached, and no more. [main]
+  void Assume(const std::vector<Member>& members);
+
   // ---- [apply] ----
   // Carries out a change that Validate let through.
   void Apply(const MemberChange& change, storage::Batch& batch);

@@ -4,6 +4,7 @@
 #include <future>
 #include <utility>
 
+#include "kernel/base/errors.h"
 #include "kernel/base/log.h"
 #include "kernel/member/install.h"
 #include "proto/peer.pb.h"
@@ -31,6 +32,7 @@ Result<std::unique_ptr<Member>> Member::Open(World world, std::unique_ptr<storag
   wal::Options log;
   log.segment_bytes = options.log_segment_bytes;
   log.sync = options.log_sync;
+  if (options.state_lost) RETURN_IF_ERROR(SetStateAside(world.disk, data));
   RETURN_IF_ERROR(InstallFetchedState(world.disk, data, *engine, log));
   RETURN_IF_ERROR(engine->Open(data.engine()));
   std::unique_ptr<Member> member(new Member(std::move(world), std::move(options), std::move(data)));
@@ -38,6 +40,41 @@ Result<std::unique_ptr<Member>> Member::Open(World world, std::unique_ptr<storag
   RETURN_IF_ERROR(member->OpenStore());
   RETURN_IF_ERROR(member->OpenNode());
   return member;
+}
+
+// Kept for whoever wants to know what happened to it, until the next time.
+Status Member::SetStateAside(Disk& disk, const DataDir& data) {
+  for (const std::string& path : {data.engine(), data.streams()}) {
+    ASSIGN_OR_RETURN(const bool there, disk.Exists(path));
+    if (!there) continue;
+    const std::string aside = path + ".damaged";
+    RETURN_IF_ERROR(disk.RemoveTree(aside));
+    RETURN_IF_ERROR(disk.Rename(path, aside));
+    RETURN_IF_ERROR(disk.MakeDirectory(path));
+    LOG_WARN("set the damaged state aside; it may be removed", {"path", aside});
+  }
+  RETURN_IF_ERROR(disk.RemoveTree(data.index()));
+  RETURN_IF_ERROR(disk.MakeDirectory(data.index()));
+  return disk.SyncDirectory(data.path() + "/member");
+}
+
+Result<bool> Member::LogOutlivesState(Disk& disk, const Options& options) {
+  const std::string wal = options.wal_dir.empty() ? options.data_dir + "/member/wal" : options.wal_dir;
+  ASSIGN_OR_RETURN(const bool began, wal::Wal::Began(disk, wal));
+  if (!began) return false;
+  ASSIGN_OR_RETURN(const std::vector<raft::SnapshotMeta> snapshots, wal::Wal::Snapshots(disk, wal));
+  if (snapshots.empty()) return absl::DataLossError(fmt::format("{} has no place to start from", wal));
+  wal::Options reading;
+  reading.segment_bytes = options.log_segment_bytes;
+  reading.sync = options.log_sync;
+  ASSIGN_OR_RETURN(const auto opened, wal::Wal::Open(disk, wal, snapshots.back(), Index(0), reading));
+  raft::ConfState conf = snapshots.back().conf;
+  for (const raft::Entry& entry : opened.second.entries) {
+    if (entry.index > opened.second.hard_state.commit || entry.type != raft::EntryType::kConfChange) continue;
+    ASSIGN_OR_RETURN(const cluster::MemberChange change, cluster::DecodeMemberChange(entry.bytes()));
+    if (auto next = raft::Apply(conf, change.ForRaft()); next.ok()) conf = *std::move(next);
+  }
+  return conf.voters.size() + conf.learners.size() > 1;
 }
 
 // Whoever still waits for an entry is told when the log that holds it goes: while all that may be told are there.
@@ -116,7 +153,7 @@ Result<Member::Log> Member::RecoverLog(const apply::AppliedState& applied, const
   ASSIGN_OR_RETURN(const std::vector<raft::SnapshotMeta> snapshots, wal::Wal::Snapshots(world_.disk, data_.wal()));
   raft::SnapshotMeta from;
   for (const raft::SnapshotMeta& s : snapshots) {
-    if (s.index <= applied.index && s.index >= from.index) from = s;
+    if ((s.index <= applied.index || options_.state_lost) && s.index >= from.index) from = s;
   }
   auto found = wal::Wal::Open(world_.disk, data_.wal(), from, applied.index, wal_options);
   if (absl::IsNotFound(found.status()) && streams_) {
@@ -148,7 +185,7 @@ Result<Member::Log> Member::RecoverLog(const apply::AppliedState& applied, const
   log.raft.hard_state.commit = std::max(log.raft.hard_state.commit, applied.index);
   log.raft.compacted = from;
   log.raft.entries = std::move(recovered.entries);
-  log.raft.applied = applied.index;
+  log.raft.applied = options_.state_lost ? from.index : applied.index;
   return log;
 }
 
@@ -156,6 +193,7 @@ Status Member::OpenNode() {
   ASSIGN_OR_RETURN(apply::AppliedState applied, apply::ReadAppliedState(*engine_, tables_));
   ASSIGN_OR_RETURN(Log log, OpenLog(applied));
   const MemberId self = log.metadata.nodeid();
+  if (options_.state_lost) applied = {log.raft.compacted.index, log.raft.compacted.term, log.raft.compacted.conf, 0};
   // Versions that ran one member alone kept no configuration.
   if (applied.index.value > 0 && applied.conf.voters.empty()) applied.conf.voters = {self};
   log.raft.conf = applied.conf;
@@ -171,6 +209,7 @@ Status Member::OpenNode() {
 
   membership_ = std::make_unique<cluster::Membership>(log.metadata.clusterid(), self);
   RETURN_IF_ERROR(membership_->Restore(*engine_, tables_));
+  if (options_.state_lost) membership_->Assume(*options_.state_lost);
   ids_ = std::make_unique<cluster::RequestIds>(self, world_.clock.WallNs());
   if (options_.quota) {
     quota_ = std::make_unique<apply::Quota>(*options_.quota, options_.quota_self, *engine_, world_.clock,
@@ -181,7 +220,8 @@ Status Member::OpenNode() {
                             world_.worker, world_.metrics, world_.fatal,
                             [this](absl::AnyInvocable<void()> done) { persister_->BeforeRemoval(std::move(done)); },
                             world_.leases, quota_.get(),
-                            [this](absl::AnyInvocable<void()> done) { RaiseNoSpace(std::move(done)); }},
+                            [this](absl::AnyInvocable<void()> done) { RaiseNoSpace(std::move(done)); },
+                            options_.state_lost.has_value()},
       applied, options_.apply);
   node_ = std::make_unique<node::Node>(
       node::Node::Parts{std::move(log.wal), std::move(log.raft), std::move(log.bootstrap), *applier_, world_.clock,
@@ -225,6 +265,7 @@ void Member::Start(absl::AnyInvocable<void(const Status&)> ready) {
   started_ = true;
   if (world_.peers != nullptr) ServePeers();
   node_->Start();
+  if (options_.state_lost) return healer_->Begin("it is lost");  // this life never becomes ready
   AwaitReplay();
 }
 
@@ -241,8 +282,13 @@ void Member::ServePeers() {
     for (const cluster::Member& m : membership_->List()) *response.add_members() = cluster::ToProto(m);
     done(Ok(), response.SerializeAsString());
   });
-  corruption_watch_ = std::make_unique<node::CorruptionWatch>(
-      node::CorruptionWatch::Parts{world_.worker, *node_, *applier_, alarms_, *membership_, *ids_, *world_.peers});
+  corruption_watch_ = std::make_unique<node::CorruptionWatch>(node::CorruptionWatch::Parts{
+      world_.worker, *node_, *applier_, alarms_, *membership_, *ids_, *world_.peers,
+      [this](std::string_view why) { healer_->Begin(why); }, [this] { return healing(); }});
+  peer_desk_->Add("Heal", [this](const PeerSender& from, std::string, PeerHandler::Done done) {
+    if (from.member_id == node_->state().leader) healer_->Begin("the leader found that most members agree on another");
+    done(Ok(), {});
+  });
   peer_desk_->Add("StateHash", [this](const PeerSender&, std::string, PeerHandler::Done done) {
     done(Ok(), corruption_watch_->Answer());
   });
@@ -270,6 +316,7 @@ void Member::OpenTransfer() {
   state_source_ = std::make_unique<snapshot::StateSource>(std::move(parts));
   for (const char* name : {"OpenState", "ReadState", "CloseState"}) {
     peer_desk_->Add(name, [this, name](const PeerSender& from, std::string request, PeerHandler::Done done) {
+      if (healing()) return done(absl::FailedPreconditionError("the state here is not to be trusted"), {});
       state_source_->Call(from, name, std::move(request), std::move(done));
     });
   }
@@ -280,6 +327,13 @@ void Member::OpenTransfer() {
         peers->Call(to, {}, method, std::move(request), timeout_ns, std::move(done));
       },
       options_.fetch);
+  healer_ = std::make_unique<Healer>(
+      Healer::Parts{*node_, *applier_, *state_fetch_, *membership_, world_.worker, [this] { BeginHealing(); }});
+}
+
+void Member::BeginHealing() {
+  persister_->Abandon();  // the log stays, from where the state was sound
+  watch_->CloseAll(errors::Corrupt());
 }
 
 void Member::FetchState(raft::Message message) {
@@ -406,11 +460,12 @@ void Member::Stop(const std::function<void()>& join) {
   persister_->Stop();
   if (world_.peers != nullptr) {
     world_.peers->Serve(nullptr);
+    healer_->Stop();
     state_fetch_->Stop();
   }
   node_->Stop();
   join();
-  persister_->Final();
+  if (!healing()) persister_->Final();
 }
 
 Status Member::Close() {

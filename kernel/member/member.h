@@ -27,6 +27,7 @@
 #include "kernel/mvcc/index_snapshot.h"
 #include "kernel/mvcc/store.h"
 #include "kernel/mvcc/watch_hub.h"
+#include "kernel/member/healer.h"
 #include "kernel/node/corruption_watch.h"
 #include "kernel/node/disk_watch.h"
 #include "kernel/node/no_space.h"
@@ -84,6 +85,9 @@ class Member {
     std::vector<cluster::Founder> founders;
     snapshot::StateFetch::Options fetch;
     std::optional<Join> join;
+    // The state on disk is of no use, the log is: the state is set aside, and fetched from one of these members, as one
+    // of them told.
+    std::optional<std::vector<cluster::Member>> state_lost;
 
     uint64_t log_segment_bytes = wal::Options().segment_bytes;
     bool log_sync = true;  // false: --unsafe-no-fsync
@@ -145,6 +149,11 @@ class Member {
   Peers* peers() { return world_.peers; }
   // Adds, removes, changes, promotes a member. `done`: etcd's words, or OK once it is applied here. [any]
   void ProposeChange(cluster::MemberChange change, absl::AnyInvocable<void(Status)> done);
+  // Is another member's state being fetched, because this one's is not to be trusted? [any]
+  bool healing() const { return healer_ != nullptr && healer_->healing(); }
+  // After Open failed with DataLoss: is the log whole, and of a cluster of several members? Then state_lost may help.
+  // An error says what is wrong with the log. [main]
+  static Result<bool> LogOutlivesState(Disk& disk, const Options& options);
   // Before a stop: see Node::HandOver. [main]
   void HandOver();
 
@@ -157,6 +166,8 @@ class Member {
   Result<Log> OpenLog(const apply::AppliedState& applied);
   Result<Log> FoundLog(const apply::AppliedState& applied, const wal::Options& wal_options);
   Result<Log> RecoverLog(const apply::AppliedState& applied, const wal::Options& wal_options);
+  static Status SetStateAside(Disk& disk, const DataDir& data);
+  void BeginHealing();
   Status OpenNode();
   void OpenTransfer();
   void FetchState(raft::Message message);
@@ -185,6 +196,7 @@ class Member {
   std::unique_ptr<node::CorruptionWatch> corruption_watch_;  // of several members
   std::unique_ptr<snapshot::StateSource> state_source_;
   std::unique_ptr<snapshot::StateFetch> state_fetch_;
+  std::unique_ptr<Healer> healer_;  // of several members
   std::unique_ptr<node::Persister> persister_;
   std::unique_ptr<node::NoSpace> no_space_;
   std::unique_ptr<node::DiskWatch> disk_watch_;

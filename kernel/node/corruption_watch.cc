@@ -1,9 +1,19 @@
 #include "kernel/node/corruption_watch.h"
 
+#include <algorithm>
+
 #include "kernel/base/log.h"
-#include "proto/peer.pb.h"
 
 namespace tenon::node {
+
+StateComparison::Verdict StateComparison::Judge() const {
+  if (2 * (1 + agree.size()) > members) return Verdict::kMostAgree;
+  for (const auto& [id, state] : differ) {
+    const auto same = std::count_if(differ.begin(), differ.end(), [&](const auto& d) { return d.second == state; });
+    if (2 * static_cast<size_t>(same) > members) return Verdict::kLeaderIsOdd;
+  }
+  return Verdict::kNobodyKnows;
+}
 
 void CorruptionWatch::Start() {
   p_.executor.PostAfter(kLookNs, [this] { Look(); });
@@ -11,10 +21,14 @@ void CorruptionWatch::Start() {
 
 std::string CorruptionWatch::Answer() const {
   tenonpb::StateHashResponse response;
+  if (p_.healing()) return {};
   if (const auto mark = p_.applier.state_hash().Newest(p_.applier.applied())) {
     response.set_index(mark->index.value);
     response.set_hash(mark->hash);
   }
+  const auto now = p_.applier.state_hash().Now();
+  response.set_applied_index(now.index.value);
+  response.set_applied_hash(now.hash);
   return response.SerializeAsString();
 }
 
@@ -22,9 +36,12 @@ void CorruptionWatch::Look() {
   if (stopped_) return;
   Start();
   const MemberId self = p_.membership.self();
-  if (p_.node.state().leader != self) return;
+  if (p_.node.state().leader != self || p_.healing()) return alarmed_.clear();
   const std::vector<cluster::Member> members = p_.membership.List();
-  auto round = std::make_shared<Round>(Round{members.size() - 1, members.size(), {}, 1});
+  for (const cluster::Member& m : members) {
+    HasAlarm(m.id) ? void(alarmed_.emplace(m.id, p_.applier.applied())) : void(alarmed_.erase(m.id));
+  }
+  auto round = std::make_shared<Round>(Round{members.size() - 1, {members.size(), {}, {}}});
   for (const cluster::Member& m : members) {
     if (m.id == self) continue;
     p_.peers.Call(
@@ -39,29 +56,65 @@ void CorruptionWatch::Take(const std::shared_ptr<Round>& round, MemberId from, c
   tenonpb::StateHashResponse response;
   if (status.ok() && response.ParseFromString(answer)) {
     // What we have not applied yet, or long ago, is compared another time.
-    if (const auto ours = p_.applier.state_hash().At(Index(response.index()))) {
-      *ours == response.hash() ? void(round->agree++) : void(round->differ.emplace(from, response.index()));
+    const auto compare = [&](Index index, uint64_t hash, std::optional<uint64_t> ours) {
+      if (index.value == 0 || !ours || round->found.differ.contains(from)) return;
+      if (*ours == hash) {
+        round->found.agree[from] = index;
+      } else {
+        round->found.agree.erase(from);
+        round->found.differ[from] = {index, hash};
+      }
+    };
+    const apply::StateHash& state = p_.applier.state_hash();
+    compare(Index(response.index()), response.hash(), state.At(Index(response.index())));
+    const apply::StateHash::Mark now = state.Now();
+    if (now.index == Index(response.applied_index())) compare(now.index, response.applied_hash(), now.hash);
+  }
+  if (--round->waiting == 0 && !stopped_) Judge(round->found);
+}
+
+void CorruptionWatch::Judge(const StateComparison& found) {
+  const StateComparison::Verdict verdict = found.Judge();
+  const MemberId self = p_.membership.self();
+  if (verdict == StateComparison::Verdict::kLeaderIsOdd) {
+    SetAlarm(self, true, found.differ.begin()->second.first);
+    return p_.heal("most members agree on another one");
+  }
+  for (const auto& [id, state] : found.differ) {
+    SetAlarm(id, true, state.first);
+    if (verdict == StateComparison::Verdict::kMostAgree) {
+      p_.peers.Call(id, {}, "Heal", {}, kLookNs, [](const Status&, std::string) {});
+    } else {
+      SetAlarm(self, true, state.first);
     }
   }
-  if (--round->waiting == 0 && !stopped_) Judge(*round);
-}
-
-void CorruptionWatch::Judge(const Round& round) {
-  if (round.differ.empty()) return;
-  const bool leader_is_odd = round.differ.size() > round.members / 2;
-  if (leader_is_odd) return Raise(p_.membership.self(), round.differ.begin()->second);
-  for (const auto& [id, index] : round.differ) Raise(id, index);
-}
-
-void CorruptionWatch::Raise(MemberId damaged, Index at) {
-  for (const etcdserverpb::AlarmMember& alarm : p_.alarms.List(etcdserverpb::CORRUPT)) {
-    if (alarm.memberid() == damaged) return;
+  if (verdict != StateComparison::Verdict::kMostAgree) return;
+  // An alarm goes when its member was found to agree behind the place where it was raised.
+  Index newest;
+  for (const auto& [id, index] : found.agree) {
+    newest = std::max(newest, index);
+    if (alarmed_.contains(id) && alarmed_[id] <= index) SetAlarm(id, false, index);
   }
-  LOG_ERROR("found a member whose state differs: raising the alarm CORRUPT", LogField::Hex("corrupted-member", damaged),
-            {"index", at});
+  if (alarmed_.contains(self) && alarmed_[self] <= newest) SetAlarm(self, false, newest);
+}
+
+bool CorruptionWatch::HasAlarm(MemberId member) const {
+  const std::vector<etcdserverpb::AlarmMember> alarms = p_.alarms.List(etcdserverpb::CORRUPT);
+  return std::any_of(alarms.begin(), alarms.end(), [&](const auto& alarm) { return alarm.memberid() == member; });
+}
+
+void CorruptionWatch::SetAlarm(MemberId member, bool up, Index at) {
+  if (HasAlarm(member) == up) return;
+  if (up) {
+    LOG_ERROR("found a member whose state differs: raising the alarm CORRUPT",
+              LogField::Hex("corrupted-member", member), {"index", at});
+  } else {
+    LOG_INFO("a member's state agrees with that of most again: taking the alarm CORRUPT back",
+             LogField::Hex("member", member), {"index", at});
+  }
   etcdserverpb::AlarmRequest request;
-  request.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
-  request.set_memberid(damaged);
+  request.set_action(up ? etcdserverpb::AlarmRequest::ACTIVATE : etcdserverpb::AlarmRequest::DEACTIVATE);
+  request.set_memberid(member);
   request.set_alarm(etcdserverpb::CORRUPT);
   apply::Request r{p_.ids.Next(), request};
   std::string entry = apply::EncodeEntry(r.id, apply::Field::kAlarm, request.SerializeAsString());

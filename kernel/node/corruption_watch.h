@@ -1,13 +1,19 @@
 // Compares the members' states, so that a damaged one is found within a second and not when somebody reads it.
 //
-// The leader asks each member for the hash of its applied state (kernel/apply/state_hash.h) at a marked index, and
-// compares it with its own at that index. If most agree with the leader, the others are damaged; if most differ from
-// it, the leader is. The alarm CORRUPT is raised for who is damaged; it refuses every write until an operator looked.
+// The leader asks each member for the hash of its state (kernel/apply/state_hash.h) and compares it with its own at the
+// same index. A member that differs gets the alarm CORRUPT, which refuses every write. If more than half of all members
+// agree, the others are told to heal (kernel/member/healer.h), and the alarm of one that agrees again is taken back.
+// Where no such majority agrees nobody knows who is right: all that differ get the alarm, the leader too, and an
+// operator decides.
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "kernel/apply/alarms.h"
 #include "kernel/apply/applier.h"
@@ -16,8 +22,18 @@
 #include "kernel/node/node.h"
 #include "kernel/ports/executor.h"
 #include "kernel/ports/peers.h"
+#include "proto/peer.pb.h"
 
 namespace tenon::node {
+
+// What one look found out. Pure.
+struct StateComparison {
+  size_t members = 0;                                     // asked or not, the leader among them
+  std::map<MemberId, Index> agree;                        // with the leader, at which index
+  std::map<MemberId, std::pair<Index, uint64_t>> differ;  // from it: where, and what they have there
+  enum class Verdict { kMostAgree, kLeaderIsOdd, kNobodyKnows };
+  Verdict Judge() const;
+};
 
 class CorruptionWatch {
  public:
@@ -31,6 +47,8 @@ class CorruptionWatch {
     cluster::Membership& membership;
     cluster::RequestIds& ids;
     Peers& peers;
+    std::function<void(std::string_view why)> heal;  // this member's state is to be replaced [any]
+    std::function<bool()> healing;                   // it is, now [any]
   };
   explicit CorruptionWatch(Parts parts) : p_(std::move(parts)) {}
 
@@ -41,17 +59,19 @@ class CorruptionWatch {
 
  private:
   struct Round {
-    size_t waiting, members;
-    std::map<MemberId, Index> differ;  // at which index
-    size_t agree = 1;                  // the leader with itself
+    size_t waiting = 0;
+    StateComparison found;
   };
   void Look();
   void Take(const std::shared_ptr<Round>& round, MemberId from, const Status& status, const std::string& answer);
-  void Judge(const Round& round);
-  void Raise(MemberId damaged, Index at);
+  void Judge(const StateComparison& found);
+  bool HasAlarm(MemberId member) const;
+  void SetAlarm(MemberId member, bool up, Index at);
 
   const Parts p_;
   std::atomic<bool> stopped_{false};
+  // [executor]
+  std::map<MemberId, Index> alarmed_;  // whose alarm was seen, and what was applied here then
 };
 
 }  // namespace tenon::node

@@ -53,7 +53,7 @@ void LogWriter::Turn() {
   Durable durable;
   for (Work& work : works) {
     std::move(work.after_append.begin(), work.after_append.end(), std::back_inserter(durable.messages));
-    durable.restored |= work.snapshot.has_value();
+    durable.restored |= work.snapshot.has_value() || work.adopts;
   }
   durable_(std::move(durable));
 }

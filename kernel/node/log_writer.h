@@ -19,17 +19,18 @@ namespace tenon::node {
 class LogWriter {
  public:
   struct Work {
-    std::optional<raft::HardState> hard_state;
-    std::vector<raft::Entry> entries;
-    std::optional<raft::SnapshotMeta> snapshot;  // the log begins anew behind it
+    std::optional<raft::HardState> hard_state = std::nullopt;
+    std::vector<raft::Entry> entries = {};
+    std::optional<raft::SnapshotMeta> snapshot = std::nullopt;  // the log begins anew behind it
     // A point to restart from, which the engine holds in a crash-proof way: segments before it are released.
-    std::optional<raft::SnapshotMeta> checkpoint;
+    std::optional<raft::SnapshotMeta> checkpoint = std::nullopt;
+    bool adopts = false;  // the checkpoint's state is a fetched one: the member goes on from it, not from its engine's
     bool must_sync = false;
-    std::vector<raft::Message> after_append;  // what may be said once this is durable
+    std::vector<raft::Message> after_append = {};  // what may be said once this is durable
   };
   struct Durable {
     std::vector<raft::Message> messages;  // of all work that is on disk now
-    bool restored = false;                // so is a snapshot
+    bool restored = false;                // so is a snapshot, or a checkpoint that adopts
   };
 
   // durable: called on the wal thread. fatal: the disk is not to be

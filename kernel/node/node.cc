@@ -183,6 +183,23 @@ void Node::Restored(raft::Message message) {
   });
 }
 
+void Node::Abstain() {
+  Put([&](Inbox& inbox) {
+    inbox.jobs.push_back([this] {
+      if (abstains_since_ns_) return;
+      abstains_since_ns_ = clock_.MonoNs();
+      raft_.Abstain();
+      if (const MemberId to = Leads() ? BestTransferee() : 0; to != 0) raft_.TransferLeader(to);
+    });
+  });
+}
+
+void Node::Adopt(raft::SnapshotMeta state) {
+  Put([&](Inbox& inbox) {
+    inbox.jobs.push_back([this, state = std::move(state)]() mutable { adopted_ = std::move(state); });
+  });
+}
+
 void Node::MoveLeader(MemberId to, absl::AnyInvocable<void(Status)> done) {
   Put([&](Inbox& inbox) {
     inbox.jobs.push_back([this, to, done = std::move(done)]() mutable {
@@ -261,6 +278,7 @@ void Node::Turn() {
   if (inbox.tick) {
     const uint64_t now = clock_.MonoNs();
     if (!LeadsWithoutDisk(now)) raft_.Tick();
+    if (abstains_since_ns_ && Leads() && now >= *abstains_since_ns_ + election_ns_) raft_.StepDown();
     if (peers_ != nullptr) WatchFetches(now);
   }
   // After a restart the founding entries may have to be applied before we may stand for election.
@@ -274,6 +292,7 @@ void Node::Turn() {
   while (raft_.HasReady()) Carry(raft_.TakeReady());
   if (!inbox.proposals.empty()) PutBack(inbox.proposals, false);
   if (inbox.persisted) TakePersisted(*inbox.persisted);
+  if (adopted_) TakeAdopted();
   if (!transfers_.empty()) TakeTransfers(clock_.MonoNs());
   PublishState();
 }
@@ -382,7 +401,21 @@ void Node::TakePersisted(Index index) {
   while (terms_.size() > 1 && terms_[1].first <= index) terms_.erase(terms_.begin());
   deferred_state_.reset();
   // In its turn with what else is written: a state written behind a newer one would take the commit index back.
-  log_writer_.Write({raft_.hard_state(), {}, std::nullopt, std::move(meta), true, {}}, IsSoleVoter());
+  log_writer_.Write({.hard_state = raft_.hard_state(), .checkpoint = std::move(meta), .must_sync = true},
+                    IsSoleVoter());
+}
+
+// As a checkpoint, with the fetched state in the place of the engine's.
+void Node::TakeAdopted() {
+  if (restoring_ || raft_.commit() < adopted_->index) return;
+  CHECK_MSG(TermOf(adopted_->index) == adopted_->term,
+            fmt::format("entry {} is of term {} here and of term {} where the state comes from", adopted_->index.value,
+                        TermOf(adopted_->index).value, adopted_->term.value));
+  LOG_INFO("the log goes on from the fetched state", {"index", adopted_->index});
+  deferred_state_.reset();
+  restoring_ = true;
+  log_writer_.Write(
+      {.hard_state = raft_.hard_state(), .checkpoint = std::move(adopted_), .adopts = true, .must_sync = true});
 }
 
 bool Node::IsSoleVoter() const {
@@ -425,8 +458,11 @@ void Node::Carry(raft::Ready ready) {
     // A commit index alone is not worth a write: it goes out with the next entries, or at the next checkpoint. Who
     // leads nobody may as well write here; a leader of others must not wait for its disk, nor a follower.
     restoring_ = ready.snapshot.has_value();
-    log_writer_.Write({std::exchange(deferred_state_, std::nullopt), std::move(ready.entries),
-                       std::move(ready.snapshot), std::nullopt, ready.must_sync, std::move(ready.after_append)},
+    log_writer_.Write({.hard_state = std::exchange(deferred_state_, std::nullopt),
+                       .entries = std::move(ready.entries),
+                       .snapshot = std::move(ready.snapshot),
+                       .must_sync = ready.must_sync,
+                       .after_append = std::move(ready.after_append)},
                       IsSoleVoter());
   }
   if (restoring_) return;

@@ -33,8 +33,9 @@ class Persister {
   Persister(storage::Engine& engine, apply::Applier& applier, Node& node, Clock& clock, Executor& executor,
             metrics::Registry& metrics, std::function<void(Status)> fatal, Options options);
 
-  void Start();  // [main]
-  void Stop();   // no persist begins after it returns; one under way has ended [main]
+  void Start();                        // [main]
+  void Abandon() { stopped_ = true; }  // no persist begins, and none under way counts any more [any]
+  void Stop();                         // no persist begins after it returns; one under way has ended [main]
   // The last one, when nothing is applied any more: a start after it has no log to replay. [main]
   void Final();
   // For Applier::before_removal: `done` is called when the index snapshot of before the removal, if one is due, is on

@@ -368,7 +368,7 @@ const Tracker* Raft::progress() const {
 bool Raft::committed_in_term() const { return role() == Role::kLeader && log_.Matches({term_, log_.committed()}); }
 
 // Who is to install a snapshot has no log to lead with.
-bool Raft::promotable() const { return IsVoter(conf_, id()) && !log_.has_pending_snapshot(); }
+bool Raft::promotable() const { return !abstains_ && IsVoter(conf_, id()) && !log_.has_pending_snapshot(); }
 
 bool Raft::sole_voter() const {
   return conf_.voters.size() == 1 && conf_.voters[0] == id() && conf_.voters_outgoing.empty();

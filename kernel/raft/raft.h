@@ -105,7 +105,10 @@ class Raft {
   void ReportUnreachable(MemberId peer);             // the transport lost messages to it
   void ReportSnapshot(MemberId peer, bool success);  // the snapshot sent to it has arrived, or not
   void StepDown();                                   // a leader that cannot do its work leads no more
-  void ForgetLeader();                               // a follower may vote again at once
+  // From now on this member votes and appends, and never leads: for who has no state to serve. A leader goes on until
+  // it steps down or hands over.
+  void Abstain() { abstains_ = true; }
+  void ForgetLeader();  // a follower may vote again at once
 
   // Forgets entries up to `index`: applied, and persisted by the state machine. Followers behind it get a kSnap whose
   // snapshot says the least index and term that helps; the caller sends what it has at or behind it and puts that
@@ -210,6 +213,7 @@ class Raft {
   std::variant<Follower, Candidate, Leader> role_;
 
   int election_elapsed_ = 0;
+  bool abstains_ = false;     // never stands for election
   int election_timeout_ = 0;  // in [election_ticks, 2 * election_ticks), anew for every term and campaign
   std::mt19937_64 random_;
 

@@ -24,13 +24,14 @@ import bootstrap
 import clients
 import engines
 import failures
+import healing
 import links
 import membership
 import random_kills
 from harness.report import Report, main
 from harness.server import add_transport_option, find_peer, find_tenon, free_port, version_of
 
-GROUPS = [bootstrap, clients, failures, membership, engines]
+GROUPS = [bootstrap, clients, failures, membership, engines, healing]
 LONG_GROUPS = [random_kills, links]
 
 

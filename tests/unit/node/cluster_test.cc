@@ -46,7 +46,8 @@ class Cluster : public ::testing::Test {
       members.push_back(std::make_unique<MemberFixture>(founders, id, &*wires.back(), options));
       MemberFixture& m = *members.back();
       watches.push_back(std::make_unique<CorruptionWatch>(
-          CorruptionWatch::Parts{m.reader_thread, *m.node, *m.applier, m.alarms, m.membership, m.ids, *wires.back()}));
+          CorruptionWatch::Parts{m.reader_thread, *m.node, *m.applier, m.alarms, m.membership, m.ids, *wires.back(),
+                                 [this, id](std::string_view) { healed.insert(id); }, [] { return false; }}));
       m.node->Start();
       watches.back()->Start();
     }
@@ -91,8 +92,9 @@ class Cluster : public ::testing::Test {
   std::vector<std::unique_ptr<Wire>> wires;
   std::vector<std::unique_ptr<MemberFixture>> members;
   std::vector<std::unique_ptr<CorruptionWatch>> watches;
-  std::set<MemberId> dead;   // cut off from everyone
-  std::set<MemberId> stuck;  // disks that do not answer
+  std::set<MemberId> dead;    // cut off from everyone
+  std::set<MemberId> healed;  // who was told that its state is the odd one
+  std::set<MemberId> stuck;   // disks that do not answer
   bool lose_answers = false;
   std::vector<raft::MessageType> sent;
 
@@ -112,6 +114,10 @@ void Wire::Call(MemberId to, std::string_view, std::string_view method, std::str
   if (!cluster_.Reaches(self_, to)) {
     return cluster_.At(self_).reader_thread.Post(
         [done = std::move(done)]() mutable { done(absl::UnavailableError("not sent"), {}); });
+  }
+  if (method == "Heal") {
+    cluster_.healed.insert(to);
+    return;
   }
   if (method == "StateHash") {
     return cluster_.At(self_).reader_thread.Post(
@@ -360,6 +366,7 @@ TEST_F(Cluster, AMemberWhoseStateDiffersIsNamed) {
     ASSERT_EQ(alarms.size(), 1u);
     EXPECT_EQ(alarms[0].memberid(), damaged);
   }
+  EXPECT_THAT(healed, ElementsAre(damaged)) << "most agree with the leader";
   At(leader).answers.clear();
   At(leader).Put("refused");
   Tick(2);
@@ -374,6 +381,70 @@ TEST_F(Cluster, ALeaderThatDiffersFromAllOthersIsTheDamagedOne) {
   const auto alarms = At(Follower()).alarms.List(etcdserverpb::CORRUPT);
   ASSERT_EQ(alarms.size(), 1u);
   EXPECT_EQ(alarms[0].memberid(), leader);
+  EXPECT_THAT(healed, ElementsAre(leader));
+}
+
+TEST_F(Cluster, AnAlarmOfAMemberThatAgreesIsTakenBack) {
+  const MemberId leader = ElectLeader(), named = Follower();
+  At(leader).Put("put");
+  etcdserverpb::AlarmRequest raise;
+  raise.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
+  raise.set_memberid(named);
+  raise.set_alarm(etcdserverpb::CORRUPT);
+  apply::Request request{77, raise};
+  std::string entry = apply::EncodeEntry(request.id, apply::Field::kAlarm, raise.SerializeAsString());
+  At(leader).node->Propose(
+      std::make_shared<const apply::Proposal>(std::move(entry), std::move(request), [](const Status&, Bufs) {}));
+  Tick();
+  EXPECT_TRUE(At(leader).alarms.Has(etcdserverpb::CORRUPT));
+  Tick(10);
+  EXPECT_FALSE(At(leader).alarms.Has(etcdserverpb::CORRUPT));
+}
+
+// Whoever cannot be trusted with the state votes and appends, and the others find a leader.
+TEST_F(Cluster, ALeaderThatAbstainsHandsOverAndNeverLeadsAgain) {
+  const MemberId former = ElectLeader();
+  At(former).node->Abstain();
+  Tick(3);
+  const MemberId next = Leader();
+  ASSERT_NE(next, former);
+  ASSERT_NE(next, 0u);
+  // With the third away its vote and its log make the quorum, but it does not stand itself.
+  const MemberId third = 6 - former - next;
+  dead.insert(third);
+  At(next).Put("put");
+  Tick(2);
+  EXPECT_THAT(At(next).answers, ElementsAre("put:OK"));
+  dead.clear();
+  Tick(20);
+  const MemberId now = Leader();
+  dead = {now};
+  Tick(60);
+  EXPECT_EQ(Leader(), next + third - now) << "with the vote of the one that abstains";
+  dead = {third, next};
+  Tick(100);
+  EXPECT_NE(At(former).node->state().role, raft::Role::kLeader);
+}
+
+// ---- whose state is the odd one ----
+
+using Verdict = StateComparison::Verdict;
+constexpr std::pair<Index, uint64_t> kOther{Index(64), 7}, kThird{Index(64), 8};
+
+TEST(StateComparisonTest, MostDecide) {
+  const auto judge = [](size_t members, std::map<MemberId, Index> agree,
+                        std::map<MemberId, std::pair<Index, uint64_t>> differ) {
+    return StateComparison{members, std::move(agree), std::move(differ)}.Judge();
+  };
+  const Index at(64);
+  EXPECT_EQ(judge(3, {{2, at}}, {{3, kOther}}), Verdict::kMostAgree);
+  EXPECT_EQ(judge(3, {}, {{2, kOther}, {3, kOther}}), Verdict::kLeaderIsOdd);
+  EXPECT_EQ(judge(3, {}, {{2, kOther}, {3, kThird}}), Verdict::kNobodyKnows);
+  EXPECT_EQ(judge(3, {}, {{2, kOther}}), Verdict::kNobodyKnows) << "the third is away";
+  EXPECT_EQ(judge(2, {}, {{2, kOther}}), Verdict::kNobodyKnows);
+  EXPECT_EQ(judge(4, {{2, at}}, {{3, kOther}, {4, kOther}}), Verdict::kNobodyKnows);
+  EXPECT_EQ(judge(5, {{2, at}, {3, at}}, {{4, kOther}, {5, kThird}}), Verdict::kMostAgree);
+  EXPECT_EQ(judge(5, {{2, at}}, {{3, kOther}, {4, kOther}, {5, kOther}}), Verdict::kLeaderIsOdd);
 }
 
 }  // namespace
