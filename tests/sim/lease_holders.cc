@@ -132,14 +132,16 @@ void LeaseHolders::LookAt(Machine& to, int64_t lease) {
   to.member->node().ReadBarrier(
       [this, member = to.member.get(), lease, sent_ns, upper_ns, at = to.index, life = to.life](const Status& status) {
         if (!status.ok() || !serving_.Is(at, life)) return;
-        const bool primary = member->leads();  // others know what the last checkpoint says
+        const bool leads = member->leads();  // others know what the last checkpoint says
+        // Who was just elected is asked and does not count yet: all that the log knows is left from then on.
+        const bool counts = member->is_primary();
         const std::optional<lease::Module::Info> info = member->leases().Lookup(lease, false);
         trace_.Add(info ? static_cast<uint64_t>(info->remaining_ttl_s) : 0);
-        Answer(at, life, [this, lease, sent_ns, upper_ns, info, primary] {
+        Answer(at, life, [this, lease, sent_ns, upper_ns, info, leads, counts] {
           if (!info) return ledger_.CheckMissing(lease, sent_ns, "whoever looks at it");
           ledger_.CheckThere(lease, sent_ns, "whoever looks at it");
-          if (!primary) return;
-          ledger_.CheckLeft(lease, info->remaining_ttl_s, sent_ns, upper_ns);
+          if (!leads) return;
+          if (counts) ledger_.CheckLeft(lease, info->remaining_ttl_s, sent_ns, upper_ns);
           ledger_.Promised(lease, sent_ns, static_cast<uint64_t>(info->remaining_ttl_s) * kSecond, "a look at it");
         });
       });

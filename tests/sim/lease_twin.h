@@ -21,6 +21,7 @@ class LeaseTwin {
   LeaseTwin(const LeaseTwin&) = delete;
 
   lease::Module& module() { return *module_; }
+  bool primary() const { return primary_; }  // by its clock leases end
   // The member was opened with this state: compares it with the ledger's, and starts the module.
   void Start(tenon::Member& member);
 

@@ -73,6 +73,7 @@ class Member {
   const mvcc::IndexSnapshot& index_snapshot() const { return member_->index_snapshot(); }
   const apply::Alarms& alarms() { return member_->alarms(); }
   lease::Module& leases() { return leases_->module(); }
+  bool is_primary() const { return leases_->primary(); }
   storage::Engine& engine() { return member_->engine(); }
   Executor& reader() { return threads_.reader; }
   Executor& worker() { return threads_.worker; }
