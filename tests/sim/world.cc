@@ -181,8 +181,9 @@ void World::Run() {
   if (watched) {
     Steps(
         [&] {
-          return std::none_of(machines_.begin(), machines_.end(),
-                              [](const auto& m) { return m->member->alarms().Has(etcdserverpb::NOSPACE); });
+          return std::none_of(machines_.begin(), machines_.end(), [](const auto& m) {
+            return !m->well() || m->member->alarms().Has(etcdserverpb::NOSPACE);
+          });
         },
         "the alarm NOSPACE to go");
   }
@@ -191,6 +192,7 @@ void World::Run() {
   WaitUntilEqual();
   CheckAll();
   WaitForWatchers();
+  WaitUntilReady();
   for (const auto& m : machines_) {
     StopOrderly(*m);
     StartMember(*m);
@@ -243,9 +245,11 @@ void World::WaitForLeases() {
 // Nothing is written any more: all members come to the same by themselves.
 void World::WaitUntilEqual() {
   const auto equal = [&] {
+    // One that lacks much fetches a state also now, and starts anew with it.
+    if (!machines_[0]->well()) return false;
     const Index first = machines_[0]->member->applier().applied();
     return std::all_of(machines_.begin(), machines_.end(), [&](const auto& m) {
-      return m->member->applier().applied() == first && m->member->store().revision() >= checker_.floor();
+      return m->well() && m->member->applier().applied() == first && m->member->store().revision() >= checker_.floor();
     });
   };
   if (!alone()) Steps(equal, "the members to have the same");
