@@ -55,19 +55,21 @@ void Call::Open(Http2* http2, int32_t stream_id) {
   Hold();
 }
 
-bool Call::AddHeader(std::string_view name, std::string_view value, size_t limit) {
+Call::Add Call::AddField(std::string_view name, std::string_view value, size_t limit) {
   // As HTTP/2 counts a header list. One that is too large is read to its end, for the decoder's sake, but not kept;
   // one that is far too large is made of references to HPACK's table, and reading on is what it is for.
   header_list_bytes_ += 32 + name.size() + value.size();
+  if (header_list_bytes_ > 4 * limit) return Add::kFarTooLarge;
+  if (!rules_.Field(name, value)) return Add::kMalformed;
   if (header_list_bytes_ > limit) too_large_ = true;
-  if (too_large_) return header_list_bytes_ <= 4 * limit;
+  if (too_large_ || rules_.head_complete()) return Add::kOk;
   Field field;
   field.name = Append(name);
   field.name_n = static_cast<uint32_t>(name.size());
   field.value = Append(value);
   field.value_n = static_cast<uint32_t>(value.size());
   fields_.push_back(field);
-  return true;
+  return Add::kOk;
 }
 
 uint32_t Call::Append(std::string_view text) {
@@ -461,6 +463,7 @@ void Call::Unheld() {
   text_.clear();
   if (text_.capacity() > kKeptText) text_.shrink_to_fit();
   fields_.clear();
+  rules_ = RequestRules();
   header_list_bytes_ = 0;
   meta_.clear();
   if (fields_.capacity() > 64) fields_.shrink_to_fit(), meta_.shrink_to_fit();

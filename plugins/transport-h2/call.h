@@ -9,6 +9,7 @@
 #include "plugins/transport-h2/http2.h"
 #include "plugins/transport-h2/message.h"
 #include "plugins/transport-h2/replies.h"
+#include "plugins/transport-h2/request_rules.h"
 #include "tenon/abi/transport.h"
 
 namespace tenon::transport_h2 {
@@ -28,8 +29,14 @@ class Call final : public Item {
 
   // ---- from nghttp2
   void Open(Http2* http2, int32_t stream_id);
-  // False: the list is so large that the connection had better end.
-  bool AddHeader(std::string_view name, std::string_view value, size_t limit);
+  // The fields of the head, then those of the trailers, which nobody asks for.
+  enum class Add : uint8_t {
+    kOk,
+    kMalformed,
+    kFarTooLarge,  // the connection had better end
+  };
+  Add AddField(std::string_view name, std::string_view value, size_t limit);
+  RequestRules& rules() { return rules_; }
   void HeadersDone();
   void Data(const uint8_t* bytes, size_t n);
   void EndOfRequest();
@@ -100,6 +107,7 @@ class Call final : public Item {
   bool host_ = false;       // knows the call and has not ended it
   bool orphan_ = false;     // the stream closed before the host ended
   bool too_large_ = false;  // the headers
+  RequestRules rules_;
   size_t header_list_bytes_ = 0;
   bool discarding_ = false;  // what the client still sends
   bool request_ended_ = false;

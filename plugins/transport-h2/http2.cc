@@ -60,14 +60,21 @@ struct Http2::Callbacks {
 
   static int Header(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name, size_t name_n,
                     const uint8_t* value, size_t value_n, uint8_t, void* user) {
-    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     Call* call = Find(session, frame->hd.stream_id);
-    if (call == nullptr || call->AddHeader({reinterpret_cast<const char*>(name), name_n},
-                                           {reinterpret_cast<const char*>(value), value_n}, kMaxHeaderList)) {
-      return 0;
+    if (call == nullptr) return 0;
+    switch (call->AddField({reinterpret_cast<const char*>(name), name_n},
+                           {reinterpret_cast<const char*>(value), value_n}, kMaxHeaderList)) {
+      case Call::Add::kOk: return 0;
+      case Call::Add::kMalformed: return Malformed(session, frame->hd.stream_id);
+      case Call::Add::kFarTooLarge: Self(user).Punish("header_list_too_large"); return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
-    Self(user).Punish("header_list_too_large");
     return NGHTTP2_ERR_CALLBACK_FAILURE;
+  }
+
+  // From then on nghttp2 passes over what comes on the stream.
+  static int Malformed(nghttp2_session* session, int32_t stream) {
+    nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream, NGHTTP2_PROTOCOL_ERROR);
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
 
   static int FrameReceived(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
@@ -79,6 +86,11 @@ struct Http2::Callbacks {
         if (frame->hd.type == NGHTTP2_DATA && frame->hd.length == 0 && !end) self.OnIdleFrame();
         Call* call = Find(session, frame->hd.stream_id);
         if (call == nullptr) return 0;
+        RequestRules& rules = call->rules();
+        if ((frame->hd.type == NGHTTP2_HEADERS && !rules.EndOfFields(end)) || (end && !rules.EndOfStream())) {
+          Malformed(session, frame->hd.stream_id);
+          return 0;
+        }
         if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) call->HeadersDone();
         if (end) call->EndOfRequest();
         return 0;
@@ -99,10 +111,12 @@ struct Http2::Callbacks {
   static int Data(nghttp2_session* session, uint8_t, int32_t stream, const uint8_t* bytes, size_t n, void*) {
     nghttp2_session_consume_connection(session, n);
     Call* call = Find(session, stream);
-    if (call != nullptr) {
+    if (call == nullptr) {
+      nghttp2_session_consume_stream(session, stream, n);
+    } else if (call->rules().Data(n)) {
       call->Data(bytes, n);
     } else {
-      nghttp2_session_consume_stream(session, stream, n);
+      Malformed(session, stream);
     }
     return 0;
   }
@@ -179,6 +193,7 @@ struct Http2::Callbacks {
     nghttp2_option_set_no_auto_window_update(made, 1);
     nghttp2_option_set_no_recv_client_magic(made, 0);
     nghttp2_option_set_no_closed_streams(made, 1);
+    nghttp2_option_set_no_http_messaging(made, 1);  // RequestRules
     nghttp2_option_set_stream_reset_rate_limit(made, 1000, 200);
     nghttp2_option_set_max_continuations(made, 8);
     nghttp2_option_set_max_outbound_ack(made, 1000);

@@ -22,8 +22,12 @@ void Requests(std::vector<Case>& all) {
   all.push_back({"8.2.1 fields: a line feed in a value", More("x-test", "a\nb"), malformed});
   all.push_back({"8.2.1 fields: a NUL in a value", More("x-test", std::string("a\0b", 3)), malformed});
   all.push_back({"8.2.1 fields: a space in a name", More("x test", "1"), malformed});
+  all.push_back({"8.2.1 fields: a space behind a value", More("x-test", "1 "), malformed});
   all.push_back({"8.2.2 connection-specific: connection", More("connection", "keep-alive"), malformed});
   all.push_back({"8.2.2 connection-specific: transfer-encoding", More("transfer-encoding", "chunked"), malformed});
+  all.push_back({"8.2.2 connection-specific: upgrade", More("upgrade", "websocket"), malformed});
+  all.push_back({"8.2.2 connection-specific: keep-alive", More("keep-alive", "1"), malformed});
+  all.push_back({"8.2.2 connection-specific: proxy-connection", More("proxy-connection", "close"), malformed});
   all.push_back({"8.2.2 te: other than trailers", With(Echo({{"te", "gzip"}}, "te")), malformed});
   all.push_back({"8.3 pseudo-header: unknown", With(Literal(":test", "ok") + Literal(Echo())), malformed});
   all.push_back({"8.3 pseudo-header: of a response", With(Literal(":status", "200") + Literal(Echo())), malformed});
@@ -32,6 +36,18 @@ void Requests(std::vector<Case>& all) {
                  Frame(kHeaders, kEndHeaders, 1, Literal(Echo())) + Frame(kData, kNone, 1, GrpcMessage("hello")) +
                      Frame(kHeaders, kEndHeaders | kEndStream, 1, Literal(":method", "POST")),
                  malformed});
+  const auto with_authority = [](const std::string& value) {
+    return With(Literal(":authority", value) + Literal(Echo({}, ":authority")));
+  };
+  // etcdctl 3.4 does so, and etcd answers it.
+  all.push_back({"8.3.1 :authority: a URL", with_authority("http://127.0.0.1:2379"), Answer("hello")});
+  all.push_back({"8.3.1 :authority: a space", with_authority("a b"), malformed});
+  all.push_back({"8.3.1 :authority: empty", with_authority(""), malformed});
+  all.push_back({"8.3.1 :authority: twice", With(Literal(":authority", "test") + Literal(Echo())), malformed});
+  all.push_back({"8.3.1 :authority: missing", With(Echo({}, ":authority")), malformed});
+  all.push_back({"8.3.1 :authority: missing, but host", With(Echo({{"host", "test"}}, ":authority")), Answer("hello")});
+  all.push_back({"8.3.1 host: twice", With(Echo({{"host", "test"}, {"host", "test"}})), malformed});
+  all.push_back({"8.3.1 :path: no slash", With(GrpcHeaders("echo.Echo/Unary")), malformed});
   all.push_back({"8.3.1 :path: empty", With(GrpcHeaders("")), malformed});
   for (const char* name : {":method", ":scheme", ":path"}) {
     all.push_back({std::string("8.3.1 ") + name + ": missing", With(Echo({}, name)), malformed});
@@ -46,11 +62,23 @@ void Requests(std::vector<Case>& all) {
                  Frame(kHeaders, kEndHeaders, 1, Literal(Echo({{"content-length", "1"}}))) +
                      Frame(kData, kNone, 1, GrpcMessage("hello").substr(0, 5)) + Frame(kData, kEndStream, 1, "hello"),
                  malformed});
+  all.push_back({"8.1.1 content-length: no body at all",
+                 Frame(kHeaders, kEndHeaders | kEndStream, 1, Literal(Echo({{"content-length", "1"}}))), malformed});
+  all.push_back({"8.1.1 content-length: no number", More("content-length", "ten"), malformed});
+  all.push_back({"8.1.1 content-length: less than came, and trailers",
+                 Frame(kHeaders, kEndHeaders, 1, Literal(Echo({{"content-length", "11"}}))) +
+                     Frame(kData, kNone, 1, GrpcMessage("hello")) +
+                     Frame(kHeaders, kEndHeaders | kEndStream, 1, Literal("x-more", "1")),
+                 malformed});
   all.push_back({"8.1.1 content-length: right", More("content-length", "10"), Answer("hello")});
   all.push_back(
       {"8.1 a second HEADERS without END_STREAM",
        Frame(kHeaders, kEndHeaders, 1, Literal(Echo())) + Frame(kHeaders, kEndHeaders, 1, Literal("x-more", "1")),
        malformed});
+  all.push_back({"8.1 request trailers with upper case",
+                 Frame(kHeaders, kEndHeaders, 1, Literal(Echo())) + Frame(kData, kNone, 1, GrpcMessage("hello")) +
+                     Frame(kHeaders, kEndHeaders | kEndStream, 1, Literal("X-More", "1")),
+                 malformed});
   all.push_back({"8.1 request trailers",
                  Frame(kHeaders, kEndHeaders, 1, Literal(Echo())) + Frame(kData, kNone, 1, GrpcMessage("hello")) +
                      Frame(kHeaders, kEndHeaders | kEndStream, 1, Literal("x-more", "1")),
