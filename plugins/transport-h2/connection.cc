@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -62,6 +63,13 @@ void Connection::Speak(std::unique_ptr<Protocol> protocol, uint64_t patience_ns)
   protocol_ = std::move(protocol);
   loop_.timers().Set(&hello_, loop_.now_ns() + patience_ns);
   MarkDirty();
+}
+
+uint64_t Connection::RoundTripNs() const {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (getsockopt(fd_, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return 0;
+  return uint64_t{info.tcpi_rtt} * 1000;
 }
 
 void Connection::Ready(uint32_t events) {

@@ -48,6 +48,7 @@ class Connection final : public Source {
   bool draining() const { return draining_; }
   uint64_t last_read_ns() const { return last_read_ns_; }
   bool blocked() const { return blocked_; }  // the socket takes no more just now
+  uint64_t RoundTripNs() const;              // as the system measured it; 0: it did not
   int error() const { return error_; }       // the system's, for which it closed; 0: none
 
   void Ready(uint32_t events) override;

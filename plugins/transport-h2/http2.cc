@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kMaxPingStrikes = 2;                           // grpc-go's
 constexpr uint64_t kPingWithoutCallsNs = 7'200'000'000'000;  // grpc-go's
-constexpr uint64_t kFinalGoawayNs = 1'000'000'000;           // for calls that were on their way when we said we leave
+constexpr uint64_t kHearsNs = 100'000'000;                   // a client that looks at its connection, and is not near
 constexpr uint8_t kGoawayPing[8] = {1, 6, 1, 8, 0, 3, 3, 9};
 
 constexpr size_t kFillBytes = 256 * 1024;  // into one write, before the next connection has its turn
@@ -332,12 +332,14 @@ void Http2::OnKeepalive() {
   loop().timers().Set(&keepalive_, std::min(now + interval, pinged_ns_ + timeout));
 }
 
-// First we say that we leave, with no stream cut off; when the client has heard it, which stream was the last.
+// First we say that we leave, with no stream cut off; when the client has heard it, which stream was the last. gRPC's C
+// core looks at its connections during calls only, so that an idle client of it never answers: one that had time to is
+// taken for one. If a call is on its way nevertheless, it is told that nobody looked at it.
 void Http2::Drain() {
   if (std::exchange(draining_, true)) return;
   nghttp2_submit_shutdown_notice(session_);
   nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, kGoawayPing);
-  loop().timers().Set(&goaway_, loop().now_ns() + kFinalGoawayNs);
+  loop().timers().Set(&goaway_, loop().now_ns() + kHearsNs + 2 * connection_.RoundTripNs());
 }
 
 void Http2::FinalGoaway() {

@@ -6,6 +6,8 @@
 namespace tenon::testing {
 namespace {
 
+using namespace std::chrono_literals;
+
 using Http2Test = WireTest;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
@@ -327,6 +329,24 @@ TEST_F(Http2Test, DrainSaysSoAndServesWhatIsOpen) {
   EXPECT_EQ(wire.Await(open).data, GrpcMessage("a") + GrpcMessage("b"));
   EXPECT_FALSE(wire.Next()) << "nothing is open: the connection closes";
   drain.join();
+}
+
+// gRPC's C core reads nothing while it has no calls: such a client kept each stop waiting for a second.
+TEST_F(Http2Test, DrainDoesNotWaitLongForAClientThatNeverAnswers) {
+  constexpr auto kLong = 900ms;  // a tenth would do; a busy machine gets several tries
+  auto least = std::chrono::nanoseconds::max();
+  for (int left = 10; left > 0 && least >= kLong; --left) {
+    Serve();
+    H2Wire wire(port_);
+    ASSERT_TRUE(wire.Call(GrpcHeaders("/echo.Echo/Unary"), GrpcMessage("x")).ended);
+    const auto began = std::chrono::steady_clock::now();
+    EXPECT_EQ(transport_->Drain(100'000'000'000), TENON_OK);
+    least = std::min<std::chrono::nanoseconds>(least, std::chrono::steady_clock::now() - began);
+    while (wire.Next()) {
+    }
+    EXPECT_EQ(wire.goaway, NGHTTP2_NO_ERROR) << "it hears in the end";
+  }
+  EXPECT_LT(least, kLong);
 }
 
 TEST_F(Http2Test, MaxConcurrentStreamsIsAnnouncedAndKept) {
