@@ -31,9 +31,11 @@ void Want(bool holds, fmt::format_string<Args...> text, Args&&... args) {
 struct Case {
   const char* name;      // "stream.cancel"
   const char* sentence;  // what holds
+  // In a process of its own, whose working directory is empty and goes with it.
   void (*run)(const void* table, const testing::Config& config);
 };
 
+std::span<const Case> StorageCases();
 std::span<const Case> TransportCases();
 
 }  // namespace tenon::plugin_check

@@ -9,11 +9,23 @@
 
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 
 #include "kernel/base/check.h"
 
 namespace tenon::plugin_check {
 namespace {
+
+// Removed with all that is in it.
+struct Folder {
+  Folder() { CHECK(mkdtemp(path.data()) != nullptr); }
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+  Folder(const Folder&) = delete;
+  std::string path = (std::filesystem::temp_directory_path() / "plugin-check-XXXXXX").string();
+};
 
 int child_answer_fd = -1;
 
@@ -23,8 +35,10 @@ int child_answer_fd = -1;
   _exit(written ? 0 : 1);
 }
 
-[[noreturn]] void Child(const Case& test, const void* table, const testing::Config& config, int answer_fd, int log_fd) {
+[[noreturn]] void Child(const Case& test, const void* table, const testing::Config& config, const Folder& folder,
+                        int answer_fd, int log_fd) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  std::filesystem::current_path(folder.path);
   dup2(log_fd, STDERR_FILENO);
   dup2(log_fd, STDOUT_FILENO);
   child_answer_fd = answer_fd;
@@ -50,6 +64,7 @@ std::string Tail(int fd, size_t limit = 2000) {
 Verdict RunApart(const Case& test, const void* table, const testing::Config& config, int limit_seconds) {
   using Clock = std::chrono::steady_clock;
   const auto began = Clock::now();
+  const Folder folder;
   int answer[2];
   const int log = memfd_create("case", MFD_CLOEXEC);
   CHECK(pipe(answer) == 0 && log >= 0);
@@ -57,7 +72,7 @@ Verdict RunApart(const Case& test, const void* table, const testing::Config& con
   CHECK(child >= 0);
   if (child == 0) {
     close(answer[0]);
-    Child(test, table, config, answer[1], log);
+    Child(test, table, config, folder, answer[1], log);
   }
   close(answer[1]);
 

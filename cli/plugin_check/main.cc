@@ -11,12 +11,14 @@ namespace {
 
 constexpr const char* kHelp = R"(Loads one plugin as the kernel would and runs the contract of its kind against it.
 
-Each case runs in a process of its own: a crash or a hang fails that case. The host is an echo service; calls come
-from a client of the tool's own. Exit code: 0 all cases hold, 1 some failed, 2 the plugin was not loaded.
+Each case runs in a process of its own: a crash or a hang fails that case. A transport's host is an echo service; calls
+come from a client of the tool's own. An engine's stores lie in folders of the case, under $TMPDIR. Exit code: 0 all
+cases hold, 1 some failed, 2 the plugin was not loaded.
 
 Examples:
   tenon-plugin-check ./transport-acme.so
   tenon-plugin-check ./transport-acme.so --only stream. --config threads=2
+  tenon-plugin-check ./storage-acme.so --only durable.
   tenon-plugin-check --list)";
 
 struct Arguments {
@@ -30,7 +32,7 @@ struct Contract {
   std::string_view kind;
   std::span<const Case> (*cases)();
 };
-const Contract kContracts[] = {{"transport", TransportCases}};
+const Contract kContracts[] = {{"storage", StorageCases}, {"transport", TransportCases}};
 
 const Contract* ContractOf(std::string_view kind) {
   for (const Contract& contract : kContracts) {
