@@ -42,7 +42,8 @@ struct Stats {
 class Wal {
  public:
   // A new log, on disk under its name when this returns: it is built in `dir`.tmp and renamed. AlreadyExists: `dir`
-  // holds a log that began (see Began); another is replaced. `metadata` stands at the head of each segment: walpb.Metadata.
+  // holds a log that began (see Began); another is replaced. `metadata` stands at the head of each segment:
+  // walpb.Metadata.
   static Result<std::unique_ptr<Wal>> Create(Disk& disk, std::string dir, std::string metadata, Options options);
 
   // Reads everything behind the snapshot `from` (0,0: the beginning), which must have been saved to the log, and makes
