@@ -237,6 +237,7 @@ Status Kernel::Parts::OpenMember() {
   RETURN_IF_ERROR(LoadPeer());
   Peers* const others = peer_instance ? &peers : nullptr;
   RETURN_IF_ERROR(PrepareFirstStart(config, disk, others, o));
+  o.force_new_cluster = config.force_new_cluster;
   o.log_sync = !config.unsafe_no_fsync;
   o.election_ticks = static_cast<int>(config.election_timeout_ms / config.heartbeat_interval_ms);
   o.pre_vote = config.pre_vote;

@@ -33,6 +33,29 @@ std::vector<raft::Entry> FoundingEntries(const std::vector<Member>& members) {
   return entries;
 }
 
+std::vector<raft::Entry> EntriesToBeAlone(const raft::ConfState& conf, MemberId self, Index last, Term term) {
+  std::vector<MemberChange> changes;
+  // In front of the removals: somebody must be left to vote.
+  if (std::find(conf.learners.begin(), conf.learners.end(), self) != conf.learners.end()) {
+    changes.push_back({.type = raft::ConfChangeType::kAddNode, .member = {.id = self}, .promote = true});
+  }
+  for (const std::vector<MemberId>& ids : {conf.voters, conf.learners}) {
+    for (const MemberId id : ids) {
+      if (id != self) changes.push_back({.type = raft::ConfChangeType::kRemoveNode, .member = {.id = id}});
+    }
+  }
+  std::vector<raft::Entry> entries;
+  for (const MemberChange& change : changes) {
+    raft::Entry entry;
+    entry.term = term;
+    entry.index = last + (entries.size() + 1);
+    entry.type = raft::EntryType::kConfChange;
+    entry.payload = std::make_shared<raft::Payload>(Encode(change));
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
 raft::ConfState FoundingConf(const std::vector<Member>& members) {
   raft::ConfState conf;
   for (const Member& member : members) conf.voters.push_back(member.id);

@@ -186,7 +186,46 @@ Result<Member::Log> Member::RecoverLog(const apply::AppliedState& applied, const
   log.raft.compacted = from;
   log.raft.entries = std::move(recovered.entries);
   log.raft.applied = options_.state_lost ? from.index : applied.index;
+  if (options_.force_new_cluster) RETURN_IF_ERROR(LeaveOthers(applied.conf, log));
   return log;
+}
+
+// Source: etcd server/etcdserver/bootstrap.go, --force-new-cluster. All that the log holds counts as committed: the
+// newest of it may have been acknowledged, though nobody told us (etcd drops it). The changes behind it are on disk as
+// committed ones too before anybody hears of them.
+Status Member::LeaveOthers(const raft::ConfState& applied_conf, Log& log) {
+  raft::HardState& state = log.raft.hard_state;
+  std::vector<raft::Entry>& entries = log.raft.entries;
+  const MemberId self = log.metadata.nodeid();
+  raft::ConfState conf = applied_conf;
+  if (log.raft.applied.value > 0 && conf.voters.empty()) conf.voters = {self};
+  for (const raft::Entry& entry : entries) {
+    if (entry.index <= log.raft.applied || entry.type != raft::EntryType::kConfChange) continue;
+    ASSIGN_OR_RETURN(const cluster::MemberChange change, cluster::DecodeMemberChange(entry.bytes()));
+    if (auto next = raft::Apply(conf, change.ForRaft()); next.ok()) conf = *std::move(next);
+  }
+  const auto has = [self](const std::vector<MemberId>& ids) {
+    return std::find(ids.begin(), ids.end(), self) != ids.end();
+  };
+  if (!has(conf.voters) && !has(conf.learners)) {
+    return absl::FailedPreconditionError(
+        fmt::format("force-new-cluster: this member, {:x}, was removed from its cluster", self));
+  }
+  const Term term = state.term + 1;
+  const Index last = entries.empty() ? state.commit : entries.back().index;
+  std::vector<raft::Entry> changes = cluster::EntriesToBeAlone(conf, self, last, term);
+  if (changes.empty()) {
+    LOG_INFO("force-new-cluster: this member is alone already; the flag may go");
+    return Ok();
+  }
+  LOG_WARN("force-new-cluster: removing all other members; what only they had is lost",
+           LogField::Hex("local-member-id", self), {"changes", changes.size()}, {"commit", state.commit},
+           {"last", last});
+  state = {term, 0, changes.back().index};
+  RETURN_IF_ERROR(log.wal->Append(&state, changes));
+  RETURN_IF_ERROR(log.wal->Sync());
+  std::move(changes.begin(), changes.end(), std::back_inserter(entries));
+  return Ok();
 }
 
 Status Member::OpenNode() {

@@ -88,6 +88,7 @@ class Member {
     // The state on disk is of no use, the log is: the state is set aside, and fetched from one of these members, as one
     // of them told.
     std::optional<std::vector<cluster::Member>> state_lost;
+    bool force_new_cluster = false;  // the others are removed for ever, and what only they had is lost
 
     uint64_t log_segment_bytes = wal::Options().segment_bytes;
     bool log_sync = true;  // false: --unsafe-no-fsync
@@ -166,6 +167,7 @@ class Member {
   Result<Log> OpenLog(const apply::AppliedState& applied);
   Result<Log> FoundLog(const apply::AppliedState& applied, const wal::Options& wal_options);
   Result<Log> RecoverLog(const apply::AppliedState& applied, const wal::Options& wal_options);
+  Status LeaveOthers(const raft::ConfState& applied_conf, Log& log);
   static Status SetStateAside(Disk& disk, const DataDir& data);
   void BeginHealing();
   Status OpenNode();

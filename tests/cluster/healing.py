@@ -127,8 +127,37 @@ def a_log_that_is_lost_ends_the_member(world):
                                    f"{code} {text}")
 
 
+def a_lost_quorum_is_left_behind(world):
+    """--force-new-cluster: one member's data becomes a cluster of one, which can grow again."""
+    name = "a forced new cluster"
+    with Cluster(world.binary, world.folder("forced")) as cluster:
+        cluster.start()
+        puts(cluster.leader(), 50, b"before")
+        cluster.level()
+        left = cluster.followers()[0]
+        cluster.kill()
+        gone = [server for server in cluster if server is not left]
+        for server in gone:
+            del cluster.members[server.name]
+        left.flags["force-new-cluster"] = "true"
+        left.start(60)
+        world.report.check(f"{name}: it is alone", len(cluster.list(left)) == 1, str(cluster.list(left)))
+        with left.client() as client:
+            reply = client.range(b"k49")
+            world.report.check(f"{name}: it has its data", reply.message.count == 1, str(reply))
+        puts(left, 20, b"after")
+        left.kill()
+        left.start(60)  # the flag is still there and does nothing more
+        del left.flags["force-new-cluster"]
+        left.stop()
+        left.start(60)
+        cluster.join()
+        hashes = cluster.hashes(cluster.level())
+        world.report.check(f"{name}: it grows again", len(hashes) == 2 and len(set(hashes.values())) == 1, str(hashes))
+
+
 STORIES = [an_engine_that_is_lost_comes_back, an_engine_full_of_garbage_is_replaced,
-           a_state_that_differs_is_found_and_replaced, a_log_that_is_lost_ends_the_member]
+           a_state_that_differs_is_found_and_replaced, a_log_that_is_lost_ends_the_member, a_lost_quorum_is_left_behind]
 
 
 def run(world):

@@ -221,7 +221,6 @@ TEST(Flags, WhatIsNotBuiltIsRefusedByName) {
                          "--tls-min-version=TLS1.3",
                          "--tls-max-version=TLS1.2",
                          "--auth-token=jwt",
-                         "--force-new-cluster",
                          "--discovery=http://x:1",
                          "--discovery-token=x",
                          "--discovery-endpoints=x",
@@ -283,8 +282,7 @@ TEST(Flags, ANameIsText) {
 
 TEST(Flags, TheDefaultOfWhatIsNotBuiltIsNoMistake) {
   EXPECT_EQ(Verdict(LoadFlags({"--client-cert-auth=false", "--cert-file=", "--cors=", "--host-whitelist=*",
-                               "--tls-min-version=TLS1.2", "--auth-token=simple", "--force-new-cluster=false",
-                               "--initial-cluster-state=new", "--discovery="})),
+                               "--tls-min-version=TLS1.2", "--auth-token=simple", "--initial-cluster-state=new", "--discovery="})),
             "OK");
 }
 
