@@ -282,7 +282,8 @@ TEST(Flags, ANameIsText) {
 
 TEST(Flags, TheDefaultOfWhatIsNotBuiltIsNoMistake) {
   EXPECT_EQ(Verdict(LoadFlags({"--client-cert-auth=false", "--cert-file=", "--cors=", "--host-whitelist=*",
-                               "--tls-min-version=TLS1.2", "--auth-token=simple", "--initial-cluster-state=new", "--discovery="})),
+                               "--tls-min-version=TLS1.2", "--auth-token=simple", "--initial-cluster-state=new",
+                               "--discovery="})),
             "OK");
 }
 
