@@ -247,8 +247,8 @@ constexpr Option kOptions[] = {
 
     // Unsafe
     {"force-new-cluster", kBool, G::kUnsafe, kWorks, &C::force_new_cluster, "false",
-     "Make a cluster of one out of this member's data: all other members are removed for ever. For when a quorum is lost "
-     "for good; what only the others had is lost too."},
+     "Make a cluster of one out of this member's data: all other members are removed for ever. For when a quorum is "
+     "lost for good; what only the others had is lost too."},
     {"unsafe-no-fsync", kBool, G::kUnsafe, kWorks, &C::unsafe_no_fsync, "false",
      "Do not wait for the disk. Power loss loses acknowledged data."},
 
