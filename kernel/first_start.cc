@@ -58,9 +58,8 @@ std::vector<std::string> Sorted(std::vector<std::string> urls) {
 // Who lost its log has lost its votes too, and would give them twice: it never comes back under its id.
 Status AlreadyBootstrapped(MemberId id) {
   return absl::FailedPreconditionError(
-      fmt::format("member {:x} has already been bootstrapped: its data directory is lost or elsewhere; replace it by a "
-                  "member with a new id (tenonutl member replace), or remove it, add it again, and start it with "
-                  "--initial-cluster-state=existing",
+      fmt::format("member {:x} has already been bootstrapped: its data directory is lost or elsewhere; remove the "
+                  "member, add it again, and start it with --initial-cluster-state=existing",
                   id));
 }
 

@@ -260,7 +260,7 @@ Status Kernel::Parts::OpenMember() {
         std::make_unique<storage::Engine>(table, storage_instance->self()), o);
   };
   Result<std::unique_ptr<Member>> opened = open();
-  if (absl::IsDataLoss(opened.status()) && others != nullptr) {
+  if (absl::IsDataLoss(opened.status()) && others != nullptr && !config.force_new_cluster) {
     RETURN_IF_ERROR(PrepareWithoutState(config, disk, *others, opened.status(), hooks.interrupted, o));
     opened = open();
   }

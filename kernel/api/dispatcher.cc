@@ -184,10 +184,19 @@ bool Dispatcher::IsForLearners(const Method& method, const Bufs& request) {
   return range.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) && range.serializable();
 }
 
-// What tells an operator how the member is goes on.
+// What tells an operator how the member fares goes on.
 bool Dispatcher::NeedsState(const Method& method) {
   if (method.name.starts_with("/etcdserverpb.Maintenance/")) return method.name.ends_with("/Snapshot");
   return !method.name.starts_with("/etcdserverpb.Cluster/") && !method.name.starts_with("/grpc.");
+}
+
+Status Dispatcher::NotHere(const Method& method, const Bufs* request) const {
+  if (is_learner_ && is_learner_()) {
+    const bool allowed =
+        request != nullptr ? IsForLearners(method, *request) : !method.name.starts_with("/etcdserverpb.");
+    if (!allowed) return errors::NotSupportedForLearner();
+  }
+  return is_damaged_ && is_damaged_() && NeedsState(method) ? errors::Corrupt() : Ok();
 }
 
 uint64_t Dispatcher::CallUnary(const tenon_call_info& info, Bufs request, tenon_done done, Caller caller) {
@@ -209,10 +218,8 @@ uint64_t Dispatcher::CallUnary(const tenon_call_info& info, Bufs request, tenon_
     respond.Error(absl::UnimplementedError("a streaming method cannot be called as a unary one"));
   } else if (const Status refused = counted ? Admit(info, false) : Ok(); !refused.ok()) {
     respond.Error(refused);
-  } else if (counted && is_learner_ && is_learner_() && !IsForLearners(*method, request)) {
-    respond.Error(errors::NotSupportedForLearner());
-  } else if (counted && is_damaged_ && is_damaged_() && NeedsState(*method)) {
-    respond.Error(errors::Corrupt());
+  } else if (const Status not_here = counted ? NotHere(*method, &request) : Ok(); !not_here.ok()) {
+    respond.Error(not_here);
   } else if (method->service != nullptr) {
     return CallService(*method, info, std::move(request), std::move(respond));
   } else {
@@ -333,11 +340,7 @@ tenon_status Dispatcher::CallStream(const tenon_call_info& info, tenon_call_out 
     return TENON_UNIMPLEMENTED;
   }
   Status refused = !method->absent.ok() ? method->absent : counted ? Admit(info, true) : Ok();
-  if (refused.ok() && counted && is_learner_ && is_learner_() && method->name.starts_with("/etcdserverpb.")) {
-    refused = errors::NotSupportedForLearner();
-  } else if (refused.ok() && counted && is_damaged_ && is_damaged_() && NeedsState(*method)) {
-    refused = errors::Corrupt();
-  }
+  if (refused.ok() && counted) refused = NotHere(*method, nullptr);
   const auto refusal = refused.ok() ? nullptr : std::make_shared<Refused>();
   const auto module = refused.ok() && method->service != nullptr ? std::make_shared<ServiceStream>() : nullptr;
   const std::shared_ptr<ServerCall> call = refusal != nullptr  ? refusal

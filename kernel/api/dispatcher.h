@@ -94,6 +94,8 @@ class Dispatcher : public CallObserver {
   // What the interceptors of etcd check before any handler.
   static bool IsForLearners(const Method& method, const Bufs& request);
   static bool NeedsState(const Method& method);
+  // Why this member cannot answer a client's call, as a learner or with a damaged state. `request` null: a stream.
+  Status NotHere(const Method& method, const Bufs* request) const;
   Status Admit(const tenon_call_info& info, bool stream);
   uint64_t CallUnary(const tenon_call_info& info, Bufs request, tenon_done done, Caller caller);
   uint64_t CallService(const Method& method, const tenon_call_info& info, Bufs request, Responder respond);

@@ -33,6 +33,16 @@ std::vector<raft::Entry> FoundingEntries(const std::vector<Member>& members) {
   return entries;
 }
 
+Result<raft::ConfState> ConfAfter(raft::ConfState conf, Index behind, const std::vector<raft::Entry>& entries) {
+  for (const raft::Entry& entry : entries) {
+    if (entry.index <= behind || entry.type != raft::EntryType::kConfChange) continue;
+    ASSIGN_OR_RETURN(const MemberChange change, DecodeMemberChange(entry.bytes()));
+    // One that does not fit was refused when it was applied, too.
+    if (auto next = raft::Apply(conf, change.ForRaft()); next.ok()) conf = *std::move(next);
+  }
+  return conf;
+}
+
 std::vector<raft::Entry> EntriesToBeAlone(const raft::ConfState& conf, MemberId self, Index last, Term term) {
   std::vector<MemberChange> changes;
   // In front of the removals: somebody must be left to vote.

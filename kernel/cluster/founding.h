@@ -18,6 +18,8 @@ struct Founder {
 std::vector<Member> FoundingMembers(const std::vector<Founder>& founders, const std::string& token);
 // One kConfChange each, in order, from index 1 on, in term 1.
 std::vector<raft::Entry> FoundingEntries(const std::vector<Member>& members);
+// `conf` and what the changes among `entries` behind `behind` make of it. DataLoss: one cannot be read.
+Result<raft::ConfState> ConfAfter(raft::ConfState conf, Index behind, const std::vector<raft::Entry>& entries);
 // For --force-new-cluster: changes behind `last`, in `term`, that leave `self`, a voter or a learner of `conf`, alone.
 // Nothing if it is alone already.
 std::vector<raft::Entry> EntriesToBeAlone(const raft::ConfState& conf, MemberId self, Index last, Term term);

@@ -68,12 +68,8 @@ Result<bool> Member::LogOutlivesState(Disk& disk, const Options& options) {
   reading.segment_bytes = options.log_segment_bytes;
   reading.sync = options.log_sync;
   ASSIGN_OR_RETURN(const auto opened, wal::Wal::Open(disk, wal, snapshots.back(), Index(0), reading));
-  raft::ConfState conf = snapshots.back().conf;
-  for (const raft::Entry& entry : opened.second.entries) {
-    if (entry.index > opened.second.hard_state.commit || entry.type != raft::EntryType::kConfChange) continue;
-    ASSIGN_OR_RETURN(const cluster::MemberChange change, cluster::DecodeMemberChange(entry.bytes()));
-    if (auto next = raft::Apply(conf, change.ForRaft()); next.ok()) conf = *std::move(next);
-  }
+  ASSIGN_OR_RETURN(const raft::ConfState conf,
+                   cluster::ConfAfter(snapshots.back().conf, Index(0), opened.second.entries));
   return conf.voters.size() + conf.learners.size() > 1;
 }
 
@@ -186,7 +182,6 @@ Result<Member::Log> Member::RecoverLog(const apply::AppliedState& applied, const
   log.raft.compacted = from;
   log.raft.entries = std::move(recovered.entries);
   log.raft.applied = options_.state_lost ? from.index : applied.index;
-  if (options_.force_new_cluster) RETURN_IF_ERROR(LeaveOthers(applied.conf, log));
   return log;
 }
 
@@ -197,13 +192,7 @@ Status Member::LeaveOthers(const raft::ConfState& applied_conf, Log& log) {
   raft::HardState& state = log.raft.hard_state;
   std::vector<raft::Entry>& entries = log.raft.entries;
   const MemberId self = log.metadata.nodeid();
-  raft::ConfState conf = applied_conf;
-  if (log.raft.applied.value > 0 && conf.voters.empty()) conf.voters = {self};
-  for (const raft::Entry& entry : entries) {
-    if (entry.index <= log.raft.applied || entry.type != raft::EntryType::kConfChange) continue;
-    ASSIGN_OR_RETURN(const cluster::MemberChange change, cluster::DecodeMemberChange(entry.bytes()));
-    if (auto next = raft::Apply(conf, change.ForRaft()); next.ok()) conf = *std::move(next);
-  }
+  ASSIGN_OR_RETURN(const raft::ConfState conf, cluster::ConfAfter(applied_conf, log.raft.applied, entries));
   const auto has = [self](const std::vector<MemberId>& ids) {
     return std::find(ids.begin(), ids.end(), self) != ids.end();
   };
@@ -235,6 +224,7 @@ Status Member::OpenNode() {
   if (options_.state_lost) applied = {log.raft.compacted.index, log.raft.compacted.term, log.raft.compacted.conf, 0};
   // Versions that ran one member alone kept no configuration.
   if (applied.index.value > 0 && applied.conf.voters.empty()) applied.conf.voters = {self};
+  if (options_.force_new_cluster) RETURN_IF_ERROR(LeaveOthers(applied.conf, log));
   log.raft.conf = applied.conf;
   log.raft.id = self;
   log.raft.seed = world_.clock.WallNs() ^ self;

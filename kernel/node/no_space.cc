@@ -42,10 +42,9 @@ void NoSpace::RaiseForQuota(absl::AnyInvocable<void()> done) {
   p_.executor.Post([this, done = std::move(done)]() mutable {
     if (stopped_ || IsUp()) return done();
     waiting_.push_back(std::move(done));
-    if (std::exchange(raising_, true)) return;
+    if (waiting_.size() > 1) return;  // a proposal is on its way
     LOG_WARN("the quota is used up: writes are refused, and the alarm NOSPACE is raised");
     Raise(kQuota, [this] {
-      raising_ = false;
       for (auto& waiting : std::exchange(waiting_, {})) waiting();
       LookAtQuota();
     });

@@ -69,8 +69,7 @@ class NoSpace {
   bool looking_ = false;                             // a look at the quota is posted
   size_t raises_ = 0;                                // proposals without an answer,
   size_t settling_ = 0;                              // and times that one may still come true without one
-  bool raising_ = false;                             // a proposal of the quota's is on its way,
-  std::vector<absl::AnyInvocable<void()>> waiting_;  // and these wait for it
+  std::vector<absl::AnyInvocable<void()>> waiting_;  // for the quota's
 };
 
 }  // namespace tenon::node

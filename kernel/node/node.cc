@@ -169,18 +169,22 @@ void Node::Restored(raft::Message message) {
   fetched_ = true;
   Put([&](Inbox& inbox) {
     inbox.jobs.push_back([this, message = std::move(message)]() mutable {
-      const Index index = message.snapshot->index;
-      const Status status = raft_.Step(std::move(message));
-      if (status.ok() && raft_.commit() == index) {
-        LOG_INFO("raft goes on from the fetched state", {"index", index});
-      } else {
-        LOG_INFO("the fetched state is of no use any more", {"index", index}, {"commit", raft_.commit()},
-                 {"reason", status});
-      }
-      while (raft_.HasReady()) Carry(raft_.TakeReady());
+      Restore(std::move(message));
       fetched_ = false;
     });
   });
+}
+
+void Node::Restore(raft::Message message) {
+  const Index index = message.snapshot->index;
+  const Status status = raft_.Step(std::move(message));
+  if (status.ok() && raft_.commit() == index) {
+    LOG_INFO("raft goes on from the fetched state", {"index", index});
+  } else {
+    LOG_INFO("the fetched state is of no use any more", {"index", index}, {"commit", raft_.commit()},
+             {"reason", status});
+  }
+  while (raft_.HasReady()) Carry(raft_.TakeReady());
 }
 
 void Node::Abstain() {
@@ -195,6 +199,7 @@ void Node::Abstain() {
 }
 
 void Node::Adopt(raft::SnapshotMeta state) {
+  fetched_ = true;
   Put([&](Inbox& inbox) {
     inbox.jobs.push_back([this, state = std::move(state)]() mutable { adopted_ = std::move(state); });
   });
@@ -314,6 +319,14 @@ void Node::OnTick() {
 void Node::TakeMessage(raft::Message&& message) {
   if (message.type == raft::MessageType::kSnap && message.snapshot && message.snapshot->index > raft_.commit() &&
       !raft_.log().Matches({message.snapshot->term, message.snapshot->index})) {
+    if (adopted_ && adopted_->index >= message.snapshot->index) {
+      message.snapshot = adopted_;
+      return Restore(std::move(message));
+    }
+    if (adopted_) {  // it is too old by now: another one
+      adopted_.reset();
+      fetched_ = false;
+    }
     // Its state comes first; raft hears of it when that is here.
     if (message.term >= raft_.term() && fetch_state_ && !fetched_) fetch_state_(std::move(message));
     return;

@@ -100,7 +100,8 @@ class Node {
   // This member's state is not to be trusted: it votes and appends, and leads no more. [any]
   void Abstain();
   // The file that StateFetch names has a state of this cluster, at an index that this log reaches or will reach: when
-  // that is committed here the log is told to go on from there, and Parts::restored is called. [any]
+  // that is committed here, or the leader says that we need one, the log is told to go on from there, and
+  // Parts::restored is called. [any]
   void Adopt(raft::SnapshotMeta state);
   // Makes `to` the leader. NotLeader; Timeout: it did not become it in the time of an election. [any]
   void MoveLeader(MemberId to, absl::AnyInvocable<void(Status)> done);
@@ -167,6 +168,7 @@ class Node {
   void WatchFetches(uint64_t now);
   bool LeadsWithoutDisk(uint64_t now);
   void TakeAdopted();
+  void Restore(raft::Message message);
   void Carry(raft::Ready ready);
   void Send(std::vector<raft::Message>&& messages);
   void PublishState();
@@ -241,7 +243,7 @@ class Node {
   std::map<MemberId, uint64_t> fetching_;      // leader: who needs a state, and when we last said so
   std::atomic<bool> fetched_{false};           // a state is on disk that raft does not know of yet
   bool handing_over_ = false;                  // the disk has kept this leader waiting for too long
-  std::optional<raft::SnapshotMeta> adopted_;  // waits until it is committed here
+  std::optional<raft::SnapshotMeta> adopted_;  // a state on disk: waits until it is committed here
   std::optional<uint64_t> abstains_since_ns_;
   bool restoring_ = false;  // the log is about to begin with a fetched state: nothing else counts
   Term leads_;              // the term in which OnRole was told that we lead; 0: we do not

@@ -367,7 +367,7 @@ const Tracker* Raft::progress() const {
 
 bool Raft::committed_in_term() const { return role() == Role::kLeader && log_.Matches({term_, log_.committed()}); }
 
-// Who is to install a snapshot has no log to lead with.
+// Who is to install a snapshot has no log to lead with, who abstains no state.
 bool Raft::promotable() const { return !abstains_ && IsVoter(conf_, id()) && !log_.has_pending_snapshot(); }
 
 bool Raft::sole_voter() const {

@@ -9,6 +9,7 @@
 namespace tenon::wal {
 namespace {
 
+constexpr uint64_t kFirstRead = 64 << 10;
 constexpr size_t kWriteBytes = 1 << 20;  // a larger buffer is written before Sync asks for it
 
 std::string ParentOf(const std::string& path) {
@@ -39,10 +40,18 @@ Result<bool> Wal::Began(Disk& disk, const std::string& dir) {
   ASSIGN_OR_RETURN(const std::vector<SegmentName> segments, ListSegments(disk, dir));
   if (segments.size() > 1 || segments.front().sequence > 0) return true;
   const std::string path = fmt::format("{}/{}", dir, segments.front().Format());
-  ASSIGN_OR_RETURN(const std::string bytes, ReadWhole(disk, path));
-  Recovery scan(raft::SnapshotMeta{.index = Index(UINT64_MAX)}, Index(0));  // behind that index there are no entries
-  RETURN_IF_ERROR(scan.Read(path, bytes, /*newest=*/true));
-  return scan.recovered().hard_state != raft::HardState();
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, disk.OpenFile(path, Disk::Open::kRead));
+  ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+  // The first state stands near the beginning, so that hardly ever more than that is read.
+  for (uint64_t part = kFirstRead;; part *= 16) {
+    std::string bytes(std::min(part, size), '\0');
+    ASSIGN_OR_RETURN(const size_t n, file->ReadAt(0, bytes.data(), bytes.size()));
+    bytes.resize(n);
+    Recovery scan(raft::SnapshotMeta{.index = Index(UINT64_MAX)}, Index(0));  // behind that index there are no entries
+    RETURN_IF_ERROR(scan.Read(path, bytes, /*newest=*/true));
+    if (scan.recovered().hard_state != raft::HardState()) return true;
+    if (part >= size) return false;
+  }
 }
 
 // --- Create

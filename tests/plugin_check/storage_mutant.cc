@@ -5,7 +5,7 @@
 #include <string>
 
 #include "plugins/storage-memory/storage_memory.h"
-#include "tenon/abi/abi.h"
+#include "tests/plugin_check/mutant.h"
 
 #define TEARS_BATCHES 1      // apply is done operation by operation
 #define MOVES_SNAPSHOTS 2    // get shows the newest state
@@ -77,21 +77,5 @@ TENON_EXPORT const tenon_plugin* tenon_plugin_query_v1(void) TENON_NOEXCEPT {
     }
     return mutant;
   }();
-  static const tenon_module_desc module = {.size = sizeof module,
-                                           .kind = TENON_KIND_STORAGE,
-                                           .name = "mutant",
-                                           .summary = "has a planted mistake",
-                                           .vt = &table.m};
-  static const tenon_plugin plugin = {.size = sizeof plugin,
-                                      .abi_major = TENON_ABI_MAJOR,
-                                      .abi_minor = TENON_ABI_MINOR,
-                                      .id = "tenon.test.mutant",
-                                      .version = "1",
-                                      .vendor = "tenon",
-                                      .license = "Apache-2.0",
-                                      .build = "test",
-                                      .module_desc_size = sizeof(tenon_module_desc),
-                                      .module_count = 1,
-                                      .modules = &module};
-  return &plugin;
+  return MutantPlugin(TENON_KIND_STORAGE, &table.m);
 }

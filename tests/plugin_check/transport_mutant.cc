@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "plugins/transport-h2/transport.h"
-#include "tenon/abi/abi.h"
+#include "tests/plugin_check/mutant.h"
 
 #define DROPS_LAST 1      // the last message of a stream never goes out
 #define IGNORES_CANCEL 2  // a client that goes away is not reported
@@ -111,21 +111,5 @@ TENON_EXPORT const tenon_plugin* tenon_plugin_query_v1(void) TENON_NOEXCEPT {
     mutant.drain = Drain;
     return mutant;
   }();
-  static const tenon_module_desc module = {.size = sizeof module,
-                                           .kind = TENON_KIND_TRANSPORT,
-                                           .name = "mutant",
-                                           .summary = "has a planted mistake",
-                                           .vt = &table.m};
-  static const tenon_plugin plugin = {.size = sizeof plugin,
-                                      .abi_major = TENON_ABI_MAJOR,
-                                      .abi_minor = TENON_ABI_MINOR,
-                                      .id = "tenon.test.mutant",
-                                      .version = "1",
-                                      .vendor = "tenon",
-                                      .license = "Apache-2.0",
-                                      .build = "test",
-                                      .module_desc_size = sizeof(tenon_module_desc),
-                                      .module_count = 1,
-                                      .modules = &module};
-  return &plugin;
+  return MutantPlugin(TENON_KIND_TRANSPORT, &table.m);
 }

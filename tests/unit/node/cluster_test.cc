@@ -325,6 +325,36 @@ TEST_F(Cluster, AFollowerThatTheLogDoesNotReachFetchesAStateAndBeginsThere) {
   EXPECT_EQ(wal::Wal::Snapshots(At(behind).disk, "/member/wal").value().back().index, message.snapshot->index);
 }
 
+// How a member heals: the state is of an index that it has, or will have.
+TEST_F(Cluster, AnAdoptedStateIsNamedByTheLogOnceItsIndexIsCommitted) {
+  const MemberId leader = ElectLeader(), healing = Follower();
+  At(healing).node->Abstain();
+  const Index next = At(leader).applier->applied() + 1;
+  At(healing).node->Adopt({next, At(leader).applier->applied_term(), {{1, 2, 3}, {}, {}, {}, false}});
+  Tick();
+  EXPECT_EQ(At(healing).restored, 0);
+  At(leader).Put("put");
+  Tick();
+  EXPECT_EQ(At(healing).restored, 1);
+  EXPECT_EQ(wal::Wal::Snapshots(At(healing).disk, "/member/wal").value().back().index, next);
+}
+
+// Its log was away for too long: the state that it fetched is what the leader wants it to have, and no second is asked.
+TEST_F(Cluster, AnAdoptedStateServesWhenTheLeaderSendsToOne) {
+  const MemberId leader = ElectLeader(), healing = Follower();
+  dead.insert(healing);
+  Tick(12);
+  for (int i = 0; i < 1300; i++) At(leader).Put("put");
+  Tick(3);
+  const Index there = At(leader).applier->applied();
+  At(healing).node->Adopt({there, At(leader).applier->applied_term(), {{1, 2, 3}, {}, {}, {}, false}});
+  dead.clear();
+  Tick(12);
+  EXPECT_TRUE(At(healing).asked_to_fetch.empty());
+  EXPECT_EQ(At(healing).restored, 1);
+  EXPECT_EQ(wal::Wal::Snapshots(At(healing).disk, "/member/wal").value().back().index, there);
+}
+
 // A start refused the log: the checkpoint's state went out behind a newer one.
 TEST_F(Cluster, ACheckpointBetweenWritesLeavesALogThatCanBeRead) {
   const MemberId leader = ElectLeader();
