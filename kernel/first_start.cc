@@ -8,7 +8,9 @@
 
 #include "kernel/base/log.h"
 #include "kernel/cluster/founding.h"
+#include "kernel/cluster/version.h"
 #include "kernel/wal/wal.h"
+#include "proto/peer.pb.h"
 #include "proto/rpc.pb.h"
 
 namespace tenon {
@@ -18,20 +20,27 @@ constexpr uint64_t kAskNs = 1'000'000'000;
 constexpr auto kAskAgain = std::chrono::seconds(1);
 
 struct Remote {
+  std::string url;  // where it answered
   uint64_t cluster_id;
   std::vector<cluster::Member> members;
 };
 
-Result<Remote> AskMembers(Peers& peers, const std::string& url) {
+template <class Response>
+Result<Response> Ask(Peers& peers, const std::string& url, std::string_view method) {
   // Shared with the answer, which may come when nobody waits any more.
   auto answer = std::make_shared<std::promise<Result<std::string>>>();
-  peers.Call(0, url, "Members", {}, kAskNs, [answer](const Status& status, std::string bytes) {
+  peers.Call(0, url, method, {}, kAskNs, [answer](const Status& status, std::string bytes) {
     answer->set_value(status.ok() ? Result<std::string>(std::move(bytes)) : Result<std::string>(status));
   });
   ASSIGN_OR_RETURN(const std::string bytes, answer->get_future().get());
-  etcdserverpb::MemberListResponse response;
+  Response response;
   if (!response.ParseFromString(bytes)) return absl::DataLossError(fmt::format("{} is no member of Tenon's", url));
-  Remote remote{response.header().cluster_id(), {}};
+  return response;
+}
+
+Result<Remote> AskMembers(Peers& peers, const std::string& url) {
+  ASSIGN_OR_RETURN(const auto response, Ask<etcdserverpb::MemberListResponse>(peers, url, "Members"));
+  Remote remote{url, response.header().cluster_id(), {}};
   for (const etcdserverpb::Member& m : response.members()) remote.members.push_back(cluster::FromProto(m));
   return remote;
 }
@@ -55,6 +64,16 @@ std::vector<std::string> Sorted(std::vector<std::string> urls) {
   return urls;
 }
 
+// Source: etcd isCompatibleWithCluster.
+Status CheckCompatible(Peers& peers, const std::string& url) {
+  ASSIGN_OR_RETURN(const auto response, Ask<tenonpb::VersionResponse>(peers, url, "Version"));
+  const std::optional<Version> version = ParseVersion(response.cluster());
+  if (version && *version >= cluster::kLeastVersion && *version <= OwnVersion()) return Ok();
+  return absl::FailedPreconditionError(
+      fmt::format("incompatible with current running cluster: its version is {}, this server's {}",
+                  version ? ToString(*version) : "not decided", ToString(OwnVersion())));
+}
+
 // Who lost its log has lost its votes too, and would give them twice: it never comes back under its id.
 Status AlreadyBootstrapped(MemberId id) {
   return absl::FailedPreconditionError(
@@ -70,6 +89,7 @@ Result<Member::Join> JoinExisting(const Config& config, Peers& peers) {
         "cannot fetch cluster info from peer urls: could not retrieve cluster information from "
         "the given URLs");
   }
+  RETURN_IF_ERROR(CheckCompatible(peers, remote->url));
   if (remote->members.size() != config.initial_members.size()) {
     return absl::FailedPreconditionError(fmt::format(
         "error validating peerURLs: member count is unequal: the cluster has {} members, initial-cluster names {}",

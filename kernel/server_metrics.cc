@@ -1,5 +1,6 @@
 #include "kernel/server_metrics.h"
 
+#include "kernel/base/version.h"
 #include "kernel/config/config.h"
 #include "kernel/os/process.h"
 
@@ -22,9 +23,10 @@ void RegisterIdentity(Registry& registry, const cluster::Membership& membership)
       Registry::Kind::kGauge, "etcd_cluster_version",
       "Which version is running. 1 for 'cluster_version' label with current cluster version",
       [&membership](Samples& samples) {
-        const std::string version = membership.version();
-        if (version.empty()) return;
-        samples.Add(metrics::LabelText({{"cluster_version", version.substr(0, version.rfind('.'))}}), uint64_t{1});
+        const std::optional<Version> version = membership.version();
+        if (!version) return;
+        samples.Add(metrics::LabelText({{"cluster_version", fmt::format("{}.{}", version->major, version->minor)}}),
+                    uint64_t{1});
       });
   registry.RegisterCallbackGauge("etcd_server_is_learner",
                                  "Whether or not this member is a learner. 1 if is, 0 otherwise.", [&membership] {

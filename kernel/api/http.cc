@@ -7,6 +7,7 @@
 
 #include "kernel/api/server_call.h"
 #include "kernel/base/log.h"
+#include "kernel/base/version.h"
 #include "kernel/config/config.h"
 
 namespace tenon::api {

@@ -43,7 +43,10 @@ Http::Sources HttpSourcesOf(Server& server) {
   sources.health.read = [&server](bool serializable, absl::AnyInvocable<void(Status)> done) {
     ProbeRead(server, serializable, std::move(done));
   };
-  sources.cluster_version = [&server] { return server.membership.version(); };
+  sources.cluster_version = [&server] {
+    const std::optional<Version> version = server.membership.version();
+    return version ? ToString(*version) : std::string();
+  };
   sources.raft_status = [&server] { return RaftStatusJson(server); };
   sources.post = [&server](Task task) { server.readers.Post(std::move(task)); };
   return sources;

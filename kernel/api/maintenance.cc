@@ -6,6 +6,7 @@
 #include "kernel/api/server.h"
 #include "kernel/base/crc32c.h"
 #include "kernel/base/errors.h"
+#include "kernel/base/version.h"
 #include "kernel/config/config.h"
 #include "kernel/mvcc/hash.h"
 
@@ -214,8 +215,8 @@ void HandleDowngrade(Server& server, std::string_view bytes, Responder respond) 
       // There is none to cancel; etcd answers OK then too.
       DowngradeResponse r;
       server.Fill(r.mutable_header());
-      const std::string version = server.membership.version();
-      r.set_version(version.substr(0, version.rfind('.')));
+      const Version version = server.membership.version().value_or(OwnVersion());
+      r.set_version(fmt::format("{}.{}", version.major, version.minor));
       return respond.Ok(r);
     }
     default: return respond.Error(Status(StatusCode::kUnknown, "etcdserver: unknown method"));

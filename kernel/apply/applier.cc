@@ -349,8 +349,14 @@ Result<Bufs> Applier::Carry(const Request& entry_request, const raft::Entry& ent
   if (const auto* request = std::get_if<CompactionRequest>(&operation)) return Compact(*request, proposal);
   if (const auto* request = std::get_if<AlarmRequest>(&operation)) return Alarm(*request);
   if (const auto* request = std::get_if<membershippb::ClusterVersionSetRequest>(&operation)) {
+    const std::optional<Version> version = ParseVersion(request->ver());
+    if (!version) return absl::InvalidArgumentError(fmt::format("{} is no version", request->ver()));
+    const Status set = membership_.SetVersion(*version, batch_);
+    if (!set.ok()) {
+      Fatal(set);
+      return set;
+    }
     LOG_INFO("updated cluster version", {"to", request->ver()});
-    membership_.SetVersion(request->ver(), batch_);
     return Bufs();
   }
   if (!std::holds_alternative<membershippb::ClusterMemberAttrSetRequest>(operation)) return Lease(operation, entry);

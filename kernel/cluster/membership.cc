@@ -5,6 +5,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "kernel/base/errors.h"
+#include "kernel/cluster/version.h"
 
 namespace tenon::cluster {
 namespace {
@@ -31,7 +32,9 @@ Status Membership::Restore(storage::Engine& engine, const storage::Tables& table
   MutexLock lock(&mutex_);
   const Result<std::string_view> version = snapshot.Get(tables.cluster, kVersionKey);
   if (version.ok()) {
-    version_ = std::string(*version);
+    version_ = ParseVersion(*version);
+    if (!version_) return absl::DataLossError(fmt::format("store: table cluster: {} is no version", *version));
+    RETURN_IF_ERROR(MayServe(server_version_, *version_));
   } else if (!absl::IsNotFound(version.status())) {
     return version.status();
   }
@@ -92,10 +95,13 @@ void Membership::SetAttributes(MemberId id, std::string name, std::vector<std::s
   batch.Put(tables_.members, RowKey(id), ToJson(it->second));
 }
 
-void Membership::SetVersion(std::string version, storage::Batch& batch) {
-  batch.Put(tables_.cluster, kVersionKey, version);
+Status Membership::SetVersion(Version version, storage::Batch& batch) {
+  RETURN_IF_ERROR(MayServe(server_version_, version));
   MutexLock lock(&mutex_);
-  version_ = std::move(version);
+  if (version_ && version <= *version_) return Ok();
+  batch.Put(tables_.cluster, kVersionKey, ToString(version));
+  version_ = version;
+  return Ok();
 }
 
 std::vector<Member> Membership::List() const {
@@ -187,7 +193,7 @@ bool Membership::IsReadyToPromote(MemberId learner) const {
   return started >= members / 2 + 1;
 }
 
-std::string Membership::version() const {
+std::optional<Version> Membership::version() const {
   MutexLock lock(&mutex_);
   return version_;
 }

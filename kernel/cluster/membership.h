@@ -12,6 +12,7 @@
 #include "kernel/base/ids.h"
 #include "kernel/base/mutex.h"
 #include "kernel/base/status.h"
+#include "kernel/base/version.h"
 #include "kernel/cluster/member_change.h"
 #include "kernel/storage/batch.h"
 #include "kernel/storage/engine.h"
@@ -23,8 +24,10 @@ class Membership {
  public:
   static constexpr size_t kMaxLearners = 1;  // etcd's
 
-  Membership(uint64_t cluster_id, MemberId self) : cluster_id_(cluster_id), self_(self) {}
+  Membership(uint64_t cluster_id, MemberId self, Version server = OwnVersion())
+      : cluster_id_(cluster_id), self_(self), server_version_(server) {}
 
+  // FailedPrecondition: the cluster has left this version behind.
   Status Restore(storage::Engine& engine, const storage::Tables& tables);  // [main]
 
   // What others say of the members, for who has lost its state: to be reached, and no more. [main]
@@ -34,7 +37,8 @@ class Membership {
   // Carries out a change that Validate let through.
   void Apply(const MemberChange& change, storage::Batch& batch);
   void SetAttributes(MemberId id, std::string name, std::vector<std::string> client_urls, storage::Batch& batch);
-  void SetVersion(std::string version, storage::Batch& batch);
+  // A version lower than the one there is changes nothing. FailedPrecondition: no server of this version may go on.
+  Status SetVersion(Version version, storage::Batch& batch);
 
   // ---- [any] ----
   uint64_t cluster_id() const { return cluster_id_; }
@@ -52,17 +56,19 @@ class Membership {
   bool IsReadyToAddVoter() const;
   bool IsReadyToRemove(MemberId voter) const;
   bool IsReadyToPromote(MemberId learner) const;
-  std::string version() const;       // "3.7.0"; empty: not decided yet
+  Version server_version() const { return server_version_; }
+  std::optional<Version> version() const;  // the cluster's; nullopt: not decided yet
 
  private:
   const uint64_t cluster_id_;
   const MemberId self_;
+  const Version server_version_;
   storage::Tables tables_{};
   mutable Mutex mutex_;
   std::map<MemberId, Member> members_;
   std::set<MemberId> removed_;
   std::atomic<bool> is_learner_{false};
-  std::string version_;
+  std::optional<Version> version_;
 };
 
 }  // namespace tenon::cluster

@@ -220,7 +220,6 @@ std::string Summary(const Config& config);
 std::string HelpText();
 // The five lines of --version.
 std::string VersionText();
-inline constexpr std::string_view kEtcdVersion = "3.7.3";
 inline constexpr std::string_view kTenonVersion = "0.1.0";
 std::string_view GitSha();
 

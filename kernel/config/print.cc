@@ -1,6 +1,7 @@
 // What the server prints about its configuration: --help, --version, --print-config, and the summary.
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
+#include "kernel/base/version.h"
 #include "kernel/config/git_sha.h"
 #include "kernel/config/options.h"
 

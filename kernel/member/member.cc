@@ -6,6 +6,7 @@
 
 #include "kernel/base/errors.h"
 #include "kernel/base/log.h"
+#include "kernel/cluster/version.h"
 #include "kernel/member/install.h"
 #include "proto/peer.pb.h"
 #include "proto/wal.pb.h"
@@ -13,7 +14,6 @@
 namespace tenon {
 namespace {
 
-constexpr std::string_view kClusterVersion = "3.7.0";
 constexpr uint64_t kAskAgainNs = 10'000'000;
 
 }  // namespace
@@ -236,7 +236,7 @@ Status Member::OpenNode() {
     if (e.index > applied.index) log_bytes_behind += e.bytes().size();
   }
 
-  membership_ = std::make_unique<cluster::Membership>(log.metadata.clusterid(), self);
+  membership_ = std::make_unique<cluster::Membership>(log.metadata.clusterid(), self, options_.version);
   RETURN_IF_ERROR(membership_->Restore(*engine_, tables_));
   if (options_.state_lost) membership_->Assume(*options_.state_lost);
   ids_ = std::make_unique<cluster::RequestIds>(self, world_.clock.WallNs());
@@ -259,6 +259,8 @@ Status Member::OpenNode() {
                         [this](const cluster::MemberChange& change) { OnMemberChanged(change); }, world_.restart},
       options_.node);
   peer_desk_ = std::make_unique<node::PeerDesk>(*node_, *membership_);
+  version_watch_ = std::make_unique<node::VersionWatch>(
+      node::VersionWatch::Parts{world_.worker, *node_, *membership_, *ids_, world_.peers});
   if (world_.peers != nullptr) OpenTransfer();
 
   if (world_.leases != nullptr) {
@@ -310,6 +312,9 @@ void Member::ServePeers() {
     response.mutable_header()->set_member_id(membership_->self());
     for (const cluster::Member& m : membership_->List()) *response.add_members() = cluster::ToProto(m);
     done(Ok(), response.SerializeAsString());
+  });
+  peer_desk_->Add("Version", [this](const PeerSender&, std::string, PeerHandler::Done done) {
+    done(Ok(), version_watch_->Answer());
   });
   corruption_watch_ = std::make_unique<node::CorruptionWatch>(node::CorruptionWatch::Parts{
       world_.worker, *node_, *applier_, alarms_, *membership_, *ids_, *world_.peers,
@@ -424,9 +429,9 @@ void Member::AwaitReplay() {
       world_.worker.Post([this] {
         applier_->StartServing();
         const std::vector<cluster::Member> members = membership_->List();
-        if (membership_->version() != kClusterVersion) {
+        if (!membership_->version()) {
           membershippb::ClusterVersionSetRequest request;
-          request.set_ver(std::string(kClusterVersion));
+          request.set_ver(ToString(cluster::kLeastVersion));
           announcements_.emplace_back(apply::Field::kClusterVersionSet, std::move(request));
         }
         for (const cluster::Member& m : members) {
@@ -456,6 +461,7 @@ void Member::Announce() {
     no_space_->Start();
     disk_watch_->Start();
     if (corruption_watch_) corruption_watch_->Start();
+    version_watch_->Start();
     return Ready(Ok());
   }
   const auto& [field, operation] = announcements_.back();
@@ -484,6 +490,7 @@ void Member::Ready(const Status& status) {
 void Member::Stop(const std::function<void()>& join) {
   stopped_ = true;
   if (corruption_watch_) corruption_watch_->Stop();
+  version_watch_->Stop();
   disk_watch_->Stop();
   no_space_->Stop();
   persister_->Stop();

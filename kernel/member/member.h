@@ -34,6 +34,7 @@
 #include "kernel/node/node.h"
 #include "kernel/node/peer_desk.h"
 #include "kernel/node/persister.h"
+#include "kernel/node/version_watch.h"
 #include "kernel/ports/clock.h"
 #include "kernel/ports/disk.h"
 #include "kernel/ports/executor.h"
@@ -88,6 +89,7 @@ class Member {
     // The state on disk is of no use, the log is: the state is set aside, and fetched from one of these members, as one
     // of them told.
     std::optional<std::vector<cluster::Member>> state_lost;
+    Version version = OwnVersion();  // what this server says it is
     bool force_new_cluster = false;  // the others are removed for ever, and what only they had is lost
 
     uint64_t log_segment_bytes = wal::Options().segment_bytes;
@@ -196,6 +198,7 @@ class Member {
   std::unique_ptr<node::Node> node_;
   std::unique_ptr<node::PeerDesk> peer_desk_;
   std::unique_ptr<node::CorruptionWatch> corruption_watch_;  // of several members
+  std::unique_ptr<node::VersionWatch> version_watch_;
   std::unique_ptr<snapshot::StateSource> state_source_;
   std::unique_ptr<snapshot::StateFetch> state_fetch_;
   std::unique_ptr<Healer> healer_;  // of several members

@@ -28,8 +28,8 @@ class MemberFixture {
       : MemberFixture({{kSelf, "", {"http://localhost:2380"}, {}, false}}, kSelf, nullptr, options, store) {}
   // One of several founders.
   MemberFixture(const std::vector<cluster::Member>& founders, MemberId self, Peers* peers,
-                node::Node::Options options = {}, mvcc::Store::Options store = {})
-      : s(store), membership(1, self) {
+                node::Node::Options options = {}, mvcc::Store::Options store = {}, Version server = OwnVersion())
+      : s(store), membership(1, self, server) {
     EXPECT_TRUE(disk.MakeDirectory("/member").ok());
     EXPECT_TRUE(disk.SyncDirectory("/").ok());
     EXPECT_TRUE(alarms.Restore(*s.engine, s.tables.alarm).ok());

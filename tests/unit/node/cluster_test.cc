@@ -5,6 +5,7 @@
 #include <set>
 
 #include "kernel/node/corruption_watch.h"
+#include "kernel/node/version_watch.h"
 #include "tests/support/member_fixture.h"
 
 namespace tenon::node {
@@ -34,7 +35,7 @@ class Wire : public Peers {
 
 class Cluster : public ::testing::Test {
  protected:
-  Cluster() {
+  explicit Cluster(Version server = OwnVersion()) {
     std::vector<cluster::Member> founders;
     for (MemberId id = 1; id <= 3; id++) {
       founders.push_back({id, fmt::format("n{}", id), {fmt::format("http://n{}", id)}, {}, false});
@@ -43,11 +44,14 @@ class Cluster : public ::testing::Test {
       wires.push_back(std::make_unique<Wire>(*this, id));
       Node::Options options;
       options.log_entries_for_followers = 100;
-      members.push_back(std::make_unique<MemberFixture>(founders, id, &*wires.back(), options));
+      members.push_back(
+          std::make_unique<MemberFixture>(founders, id, &*wires.back(), options, mvcc::Store::Options(), server));
       MemberFixture& m = *members.back();
       watches.push_back(std::make_unique<CorruptionWatch>(
           CorruptionWatch::Parts{m.reader_thread, *m.node, *m.applier, m.alarms, m.membership, m.ids, *wires.back(),
                                  [this, id](std::string_view) { healed.insert(id); }, [] { return false; }}));
+      version_watches.push_back(std::make_unique<VersionWatch>(
+          VersionWatch::Parts{m.reader_thread, *m.node, m.membership, m.ids, &*wires.back()}));
       m.node->Start();
       watches.back()->Start();
     }
@@ -92,9 +96,11 @@ class Cluster : public ::testing::Test {
   std::vector<std::unique_ptr<Wire>> wires;
   std::vector<std::unique_ptr<MemberFixture>> members;
   std::vector<std::unique_ptr<CorruptionWatch>> watches;
-  std::set<MemberId> dead;    // cut off from everyone
-  std::set<MemberId> healed;  // who was told that its state is the odd one
-  std::set<MemberId> stuck;   // disks that do not answer
+  std::vector<std::unique_ptr<VersionWatch>> version_watches;  // a test starts them
+  std::map<MemberId, std::string> says_version;                // instead of its own
+  std::set<MemberId> dead;                                     // cut off from everyone
+  std::set<MemberId> healed;                                   // who was told that its state is the odd one
+  std::set<MemberId> stuck;                                    // disks that do not answer
   bool lose_answers = false;
   std::vector<raft::MessageType> sent;
 
@@ -122,6 +128,16 @@ void Wire::Call(MemberId to, std::string_view, std::string_view method, std::str
   if (method == "StateHash") {
     return cluster_.At(self_).reader_thread.Post(
         [&watch = *cluster_.watches[to - 1], done = std::move(done)]() mutable { done(Ok(), watch.Answer()); });
+  }
+  if (method == "Version") {
+    std::string answer = cluster_.version_watches[to - 1]->Answer();
+    if (const auto said = cluster_.says_version.find(to); said != cluster_.says_version.end()) {
+      tenonpb::VersionResponse response;
+      response.set_server(said->second);
+      answer = response.SerializeAsString();
+    }
+    return cluster_.At(self_).reader_thread.Post(
+        [answer = std::move(answer), done = std::move(done)]() mutable { done(Ok(), std::move(answer)); });
   }
   EXPECT_EQ(method, "Propose");
   cluster_.At(to).node->Forwarded(std::move(request), [this, done = std::move(done)](Status s, std::string a) mutable {
@@ -429,6 +445,51 @@ TEST_F(Cluster, AnAlarmOfAMemberThatAgreesIsTakenBack) {
   EXPECT_TRUE(At(leader).alarms.Has(etcdserverpb::CORRUPT));
   Tick(10);
   EXPECT_FALSE(At(leader).alarms.Has(etcdserverpb::CORRUPT));
+}
+
+// ---- versions ----
+
+class Upgraded : public Cluster {
+ protected:
+  Upgraded() : Cluster(Version{3, 8}) {}
+  std::vector<std::optional<Version>> Versions() {
+    std::vector<std::optional<Version>> out;
+    for (auto& m : members) out.push_back(m->membership.version());
+    return out;
+  }
+  static constexpr Version k37{3, 7}, k38{3, 8};
+};
+
+TEST_F(Upgraded, TheClusterIsOfANewVersionOnceItsLastMemberIs) {
+  const MemberId leader = ElectLeader(), other = Follower();
+  says_version[other] = "3.7.0";
+  for (auto& w : version_watches) w->Start();
+  Tick(2);
+  EXPECT_THAT(Versions(), ElementsAre(k37, k37, k37));
+  says_version[other] = "nonsense";
+  Tick(50);
+  EXPECT_THAT(Versions(), ElementsAre(k37, k37, k37));
+  dead = {other};
+  says_version.clear();
+  Tick(50);
+  EXPECT_EQ(At(leader).membership.version(), k37) << "who does not answer may be an old one";
+  dead.clear();
+  Tick(50);
+  EXPECT_THAT(Versions(), ElementsAre(k38, k38, k38));
+  EXPECT_THAT(At(other).fatals, IsEmpty());
+}
+
+TEST_F(Cluster, AServerThatTheClusterHasLeftBehindStops) {
+  const MemberId leader = ElectLeader(), other = Follower();
+  membershippb::ClusterVersionSetRequest set;
+  set.set_ver("3.8.0");
+  apply::Request request{77, set};
+  std::string entry = apply::EncodeEntry(request.id, apply::Field::kClusterVersionSet, set.SerializeAsString());
+  At(leader).node->Propose(
+      std::make_shared<const apply::Proposal>(std::move(entry), std::move(request), [](const Status&, Bufs) {}));
+  Tick(2);
+  ASSERT_FALSE(At(other).fatals.empty());
+  EXPECT_THAT(Message(At(other).fatals[0]), ::testing::HasSubstr("invalid downgrade"));
 }
 
 // Whoever cannot be trusted with the state votes and appends, and the others find a leader.

@@ -1,14 +1,17 @@
 // Members as rows and as JSON.
 #include "kernel/cluster/membership.h"
 
-#include "kernel/cluster/founding.h"
-
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kernel/cluster/founding.h"
+#include "kernel/cluster/version.h"
 #include "tests/support/store_fixture.h"
 
 namespace tenon::cluster {
 namespace {
+
+using ::testing::HasSubstr;
 
 TEST(MembershipTest, MemberComesBackFromItsJson) {
   Member m;
@@ -73,15 +76,45 @@ TEST(MembershipTest, MembersAndVersionAreThereAfterARestart) {
   f.Apply(Change(ConfChangeType::kRemoveNode, 0x99));
   f.members.SetAttributes(2, "n", {"http://c:1"}, f.s.batch);
   f.members.SetAttributes(3, "unknown", {}, f.s.batch);
-  f.members.SetVersion("3.7.0", f.s.batch);
+  ASSERT_TRUE(f.members.SetVersion({3, 7}, f.s.batch).ok());
   f.s.Commit();
   Membership after(1, 2);
   ASSERT_TRUE(after.Restore(*f.s.engine, f.s.tables).ok());
   ASSERT_EQ(after.List().size(), 1u);
   EXPECT_EQ(after.List()[0].name, "n");
-  EXPECT_EQ(after.version(), "3.7.0");
+  EXPECT_EQ(after.version(), (Version{3, 7}));
   EXPECT_TRUE(after.IsRemoved(0x99));
   EXPECT_FALSE(after.IsRemoved(2));
+}
+
+TEST(MembershipTest, TheVersionOnlyRisesAndOlderServersAreKeptOut) {
+  Fixture f;
+  Membership newer(1, 2, {3, 8});
+  ASSERT_TRUE(newer.Restore(*f.s.engine, f.s.tables).ok());
+  ASSERT_TRUE(newer.SetVersion({3, 8}, f.s.batch).ok());
+  ASSERT_TRUE(newer.SetVersion({3, 7}, f.s.batch).ok());
+  EXPECT_EQ(newer.version(), (Version{3, 8}));
+  f.s.Commit();
+  Membership same(1, 2, {3, 8}), older(1, 2, {3, 7});
+  ASSERT_TRUE(same.Restore(*f.s.engine, f.s.tables).ok());
+  EXPECT_EQ(same.version(), (Version{3, 8})) << "the lower one is not stored either";
+  const Status refused = older.Restore(*f.s.engine, f.s.tables);
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(Message(refused),
+              HasSubstr("invalid downgrade; server version is lower than determined cluster version"));
+  EXPECT_TRUE(absl::IsFailedPrecondition(Membership(1, 2, {3, 7}).SetVersion({3, 8}, f.s.batch)));
+}
+
+TEST(DecideVersionTest, TheLeastOfAllOnceAllAreKnownAndNeverLower) {
+  using V = std::vector<std::optional<Version>>;
+  const Version v7{3, 7}, v8{3, 8}, v10{3, 10}, next{4, 0};
+  EXPECT_EQ(DecideVersion(std::nullopt, V{v8, std::nullopt}), kLeastVersion);
+  EXPECT_EQ(DecideVersion(std::nullopt, V{v10, v8, next}), v8);
+  EXPECT_EQ(DecideVersion(v7, V{v8, std::nullopt, v8}), std::nullopt);
+  EXPECT_EQ(DecideVersion(v7, V{v8, v7, v8}), std::nullopt);
+  EXPECT_EQ(DecideVersion(v7, V{v8, v8, v10}), v8);
+  EXPECT_EQ(DecideVersion(v8, V{v10, next}), v10);
+  EXPECT_EQ(DecideVersion(v8, V{v7, v8}), std::nullopt) << "a cluster does not go back";
 }
 
 TEST(MembershipTest, ChangesThatDoNotFitAreRefusedWithEtcdsWords) {
