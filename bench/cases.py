@@ -252,7 +252,8 @@ def compaction(server, options):
         raise Failure("etcdctl is not in $TENON_PEER or on PATH")
 
     def etcdctl(*command):
-        out = subprocess.run([tool, "--endpoints", server.endpoint, *command], capture_output=True, text=True, timeout=300)
+        out = subprocess.run([tool, "--endpoints", server.endpoint, "--command-timeout", "120s", *command],
+                             capture_output=True, text=True, timeout=300)
         if out.returncode != 0:
             raise Failure(f"etcdctl {' '.join(command)}: {out.stderr[-500:]}")
         return out.stdout
@@ -261,7 +262,7 @@ def compaction(server, options):
     server.run("put", *HUNDRED, "--prefix", "old/", "--key-space", str(keys), "--key-size", "16", "--value-size", "64",
                "--order", "sequential", "--total", str(10 * keys), "--warmup", "0s")
     load = ["put", "--prefix", "new/", "--key-space", "1000", "--value-size", "64", "--clients", "10", "--rate", "300",
-            "--duration", options.seconds(15)]
+            "--duration", options.seconds(20)]
     alone = server.run(*load)
     revision = json.loads(etcdctl("get", "new/", "-w", "json"))["header"]["revision"]
     took = []

@@ -9,6 +9,7 @@ from harness.cluster import Cluster, clients_of, first_write_after
 from harness.load import Load
 from harness.messages import KV, rpc
 from harness.wait import until
+from history import History, judged
 from streams import Watch
 
 ELECTION_SECONDS = 1.0
@@ -129,6 +130,27 @@ def all_killed_at_once(world, cluster):
         settle(world, cluster, load, "all killed at once")
 
 
+def what_clients_saw_is_linearizable(world, cluster):
+    """While leaders die and stand still."""
+    since = cluster.level()
+    with Load(cluster, name="history") as load, History(cluster, "history") as history:
+        for _ in range(2):
+            load.await_more(300)
+            leader = cluster.leader()
+            leader.pause()
+            load.await_more(100)
+            leader.resume()
+            load.await_more(100)
+            leader = cluster.leader()
+            leader.kill()
+            load.await_more(100)
+            leader.start()
+        history.end()
+        settle(world, cluster, load, "history")
+    with cluster.leader().client(timeout=60) as client:
+        judged(world.report, "failures", history, client, since, spoil=True)
+
+
 def a_lost_quorum(world, cluster):
     report = world.report
     leader, gone = cluster.leader(), cluster.followers()
@@ -166,7 +188,8 @@ def a_lost_quorum(world, cluster):
 
 
 STORIES = [a_follower_is_killed_and_catches_up, the_leader_is_killed, a_paused_leader_answers_nothing_stale,
-           a_stopping_leader_hands_over, rolling_restart, all_killed_at_once, a_lost_quorum]
+           a_stopping_leader_hands_over, rolling_restart, what_clients_saw_is_linearizable, all_killed_at_once,
+           a_lost_quorum]
 
 
 def run(world):

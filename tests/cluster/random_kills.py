@@ -5,6 +5,7 @@ import shutil
 
 from harness.cluster import Cluster
 from harness.load import Load
+from history import History, judged
 
 ROUNDS_TO_A_CHECK = 10
 POWER_LOSSES = 20
@@ -18,7 +19,8 @@ def kills(world, storages):
     with Cluster(world.binary, world.folder(f"kills-{label}"), storages=storages) as cluster:
         cluster.start()
         for part in range(0, world.rounds, ROUNDS_TO_A_CHECK):
-            with Load(cluster, name=f"k/{part}") as load:
+            since = cluster.level()
+            with Load(cluster, name=f"k/{part}") as load, History(cluster, f"h/{part}") as history:
                 for _ in range(ROUNDS_TO_A_CHECK):
                     load.await_more(pick.randrange(1, 200))
                     victims = pick.sample(list(cluster), pick.choice((1, 1, 1, 2, 3)))
@@ -35,9 +37,11 @@ def kills(world, storages):
                     killed += len(victims)
                 load.await_more()
                 load.end()
+                history.end()
                 report.check(f"{label}, rounds {part}...: no error", not load.errors, str(load.errors[:3]))
                 revision = cluster.level()
                 with pick.choice(list(cluster)).client(timeout=60) as client:
+                    judged(report, f"{label}, rounds {part}...", history, client, since, spoil=part == 0)
                     missing = load.missing(client)
                     report.check(f"{label}, rounds {part}...: all acknowledged is there", not missing,
                                  "\n".join(missing[:10]))

@@ -20,6 +20,11 @@ class Watch:
         self.stream = invoke(iter(self.requests.get, None), metadata=tuple(metadata) or None, timeout=120)
         assert next(self.stream).created
 
+    def __iter__(self):
+        """Event after event."""
+        for response in self.stream:
+            yield from response.events
+
     def events(self, count):
         """The next `count` as [(key, value)]; a deletion's value is None."""
         found = []

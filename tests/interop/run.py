@@ -20,43 +20,17 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[0] / "support/py")]
 
 import etcdctl
+from harness.install import NotInstallable, build_go, install
 from harness.messages import build_folder
 from harness.report import Report, main
 from harness.server import Server, add_transport_option, find_peer, find_tenon
 
 PYTHON_PACKAGES = ("etcd3==0.12.0", "protobuf==3.20.3")  # etcd3's generated code needs an old protobuf
-INSTALL_SECONDS = 300
 RUN_SECONDS = 300
 
 
-class NotInstallable(Exception):
-    """Why a client cannot be tried here."""
-
-
-def install(*command, folder, **environment):
-    """Runs one step of an installation; raises NotInstallable with the last line it said."""
-    try:
-        result = subprocess.run(
-            command,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_SECONDS,
-            env={**os.environ, **environment},
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise NotInstallable(str(error)) from None
-    if result.returncode:
-        said = (result.stderr or result.stdout).strip().splitlines() or ["it failed"]
-        raise NotInstallable(f"{' '.join(map(str, command[:4]))}: {said[-1][:300]}")
-
-
 def go_client():
-    if shutil.which("go") is None:
-        raise NotInstallable("no go")
-    binary = build_folder() / "interop/go-client"
-    install("go", "build", "-o", binary, ".", folder=HERE / "go", GOTOOLCHAIN="local", GOFLAGS="-mod=readonly")
-    return [binary]
+    return [build_go(HERE / "go", build_folder() / "interop/go-client")]
 
 
 def python_client():

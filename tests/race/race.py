@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "support/py"), str(HERE.parent / "interop")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "support/py")]
 
+from harness.install import NotInstallable, build_go
 from harness.messages import build_folder
 from harness.report import Report, main
 from harness.server import Server, add_transport_option, find_tenon
-from run import NotInstallable, install
 
 CLIENTS = 20
 UP_SECONDS = (1.0, 8.0)  # between two kills
@@ -30,9 +30,7 @@ DOWN_SECONDS = (0.0, 1.0)
 
 
 def racers():
-    binary = build_folder() / "race/racers"
-    install("go", "build", "-o", binary, ".", folder=HERE / "go", GOTOOLCHAIN="local", GOFLAGS="-mod=readonly")
-    return binary
+    return build_go(HERE / "go", build_folder() / "race/racers")
 
 
 def race(report, tenon, arguments, folder):
