@@ -251,6 +251,7 @@ Status Kernel::Parts::OpenMember() {
   o.persist_interval_ns = static_cast<uint64_t>(config.tenon_persist_interval_ns);
   o.persist_log_bytes = config.tenon_persist_bytes;
   o.disk_watermark = config.tenon_disk_free_watermark_bytes;
+  o.fetch.bytes_per_s = config.tenon_state_fetch_bytes_per_s;
   RETURN_IF_ERROR(LoadLease());
   RETURN_IF_ERROR(LoadQuota(o));
   const auto open = [&] {

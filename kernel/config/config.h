@@ -166,6 +166,7 @@ struct Config {
   uint64_t tenon_persist_bytes = 64u << 20;
   int64_t tenon_read_view_timeout_ns = 60'000'000'000;
   uint64_t tenon_disk_free_watermark_bytes = 256u << 20;
+  uint64_t tenon_state_fetch_bytes_per_s = 64u << 20;  // 0: no limit
 
   Modules modules;
   std::string config_file;  // the file that was read, or empty

@@ -265,6 +265,8 @@ constexpr Option kOptions[] = {
      "A read that holds old revisions longer ends with \"compacted\"."},
     {"tenon-disk-free-watermark", kBytes, G::kTenon, kWorks, &C::tenon_disk_free_watermark_bytes, "256MiB",
      "Free disk space below which writes are refused; 0: no check."},
+    {"tenon-state-fetch-rate", kBytes, G::kTenon, kWorks, &C::tenon_state_fetch_bytes_per_s, "64MiB",
+     "Bytes a second at which this member fetches the state of another one; 0: as fast as it comes."},
 
     // Removed from etcd, once accepted by it or still
     {"cluster-active-size", kBool, G::kRemoved, kDead, {}, "", "", kGone},
@@ -315,6 +317,7 @@ constexpr SectionKey kSectionKeys[] = {
     {"tenon", "persist-bytes", "tenon-persist-bytes"},
     {"tenon", "read-view-timeout", "tenon-read-view-timeout"},
     {"tenon", "disk-free-watermark", "tenon-disk-free-watermark"},
+    {"tenon", "state-fetch-rate", "tenon-state-fetch-rate"},
 };
 
 }  // namespace
