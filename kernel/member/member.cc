@@ -474,7 +474,8 @@ void Member::Announce() {
         announcements_.pop_back();
         Announce();
       });
-    } else if (absl::IsUnavailable(status)) {  // lost, or nobody leads any more: saying it twice does no harm
+    } else if (absl::IsUnavailable(status) || status == errors::TooManyRequests()) {
+      // Lost, nobody leads any more, or the leader has too much to do: saying it twice does no harm.
       world_.worker.PostAfter(kAskAgainNs, [this] { Announce(); });
     } else {
       Ready(status);
