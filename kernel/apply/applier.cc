@@ -6,6 +6,7 @@
 #include "kernel/base/coding.h"
 #include "kernel/base/errors.h"
 #include "kernel/base/log.h"
+#include "kernel/base/mutant.h"
 #include "kernel/base/units.h"
 
 namespace tenon::apply {
@@ -326,7 +327,9 @@ Status Applier::Refused(const Operation& operation) const {
 Result<Bufs> Applier::Carry(const Request& entry_request, const raft::Entry& entry, const Proposal* proposal) {
   const Operation& operation = entry_request.operation;
   // Decided by a leader whose term is over: nobody may be surprised by it now.
-  if (entry_request.term.value != 0 && entry_request.term != entry.term) return errors::LeaderChanged();
+  if (entry_request.term.value != 0 && entry_request.term != entry.term && !Planted(Mutant::kRevokeOfOldTerm)) {
+    return errors::LeaderChanged();
+  }
   RETURN_IF_ERROR(Refused(operation));
   const ResponseHeader head{membership_.cluster_id(), membership_.self(), 0, last_term_.value};
   const auto reply = [&](const auto& answer) { return proposal == nullptr ? Bufs() : Encode(answer, head); };

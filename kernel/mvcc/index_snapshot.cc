@@ -6,6 +6,7 @@
 #include "kernel/base/coding.h"
 #include "kernel/base/crc32c.h"
 #include "kernel/base/log.h"
+#include "kernel/base/mutant.h"
 #include "kernel/base/units.h"
 #include "kernel/mvcc/key_value.h"
 #include "kernel/mvcc/read_view.h"
@@ -250,7 +251,7 @@ Result<int64_t> IndexSnapshot::Load(Store& store, int64_t scheduled_compact, int
   for (; !revisions.empty(); revisions.pop_back()) {
     const auto revision = static_cast<int64_t>(revisions.back());
     const bool stale = revision < std::max(scheduled_compact, finished_compact);
-    if (revision > engine_revision || (stale && !options_.mutant_accepts_stale)) {
+    if (revision > engine_revision || (stale && !Planted(Mutant::kStaleIndex))) {
       LOG_INFO("the index snapshot does not fit the engine", {"revision", revision},
                {"engine-revision", engine_revision},
                {"compact-revision", std::max(scheduled_compact, finished_compact)});
@@ -298,7 +299,7 @@ Status IndexSnapshot::LoadFile(File& file, int64_t revision, int64_t finished_co
       const int64_t removal = t.Number();
       compact_ = removal;
       if (!t.ok || count != keys) return frames.Damaged("its trailer does not match what came before");
-      if (removal > std::max<int64_t>(finished_compact, 0) && !options_.mutant_accepts_stale) {
+      if (removal > std::max<int64_t>(finished_compact, 0) && !Planted(Mutant::kStaleIndex)) {
         return absl::FailedPreconditionError(fmt::format(
             "a compaction at {} had begun to remove rows when it was written, and the engine has not finished it",
             removal));

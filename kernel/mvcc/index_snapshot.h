@@ -31,8 +31,6 @@ class IndexSnapshot {
     uint64_t min_changes = 200'000;
     // Between two files that only a compaction made necessary.
     uint64_t compaction_interval_ns = 60'000'000'000;
-    // A planted bug, for tests/sim: a file from before a compaction is used as if nothing had happened since.
-    bool mutant_accepts_stale = false;
   };
   IndexSnapshot(Disk& disk, std::string directory, Clock& clock, Options options)
       : disk_(disk), directory_(std::move(directory)), clock_(clock), options_(options) {}

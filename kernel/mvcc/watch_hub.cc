@@ -6,11 +6,9 @@
 
 #include "kernel/base/check.h"
 #include "kernel/base/errors.h"
-#include "kernel/mvcc/watch_mutant.h"
+#include "kernel/base/mutant.h"
 
 namespace tenon::mvcc {
-
-WatchMutant planted_watch_mutant = WatchMutant::kNone;
 
 enum class WatcherState : uint8_t { kSynced, kBehind, kReading, kParked, kGone };
 
@@ -194,6 +192,7 @@ void WatchHub::DoCreate(WatchStream& stream, WatchRequest request) {
   watcher->id = request.id;
   watcher->start = request.start;
   watcher->from = request.start == 0 ? now + 1 : request.start;
+  if (Planted(Mutant::kFutureTellsOld) && request.start > now) watcher->from = now + 1;
   watcher->no_put = request.no_put;
   watcher->no_delete = request.no_delete;
   watcher->prev_kv = request.prev_kv;
@@ -261,7 +260,7 @@ void WatchHub::AnswerProgress(WatchStream& stream) {
   for (const auto& [id, watcher] : stream.watchers_) {
     if (watcher->state == WatcherState::kGone) continue;
     if (watcher->start > revision_) return;  // it begins in the future: nothing to say, as in etcd
-    if (watcher->slow() && planted_watch_mutant != WatchMutant::kProgressFirst) {
+    if (watcher->slow() && !Planted(Mutant::kProgressFirst)) {
       stream.wants_progress_ = true;
       return;
     }
@@ -427,7 +426,7 @@ void WatchHub::Flush(WatchStream& stream) {
   }
   if (!stream.writable_) return;
   if (stream.owed_ > 0) stream.Handled(std::exchange(stream.owed_, 0));
-  if (stream.parked_.empty() || planted_watch_mutant == WatchMutant::kParkedForGood) return;
+  if (stream.parked_.empty() || Planted(Mutant::kParkedForGood)) return;
   for (WatcherPtr& watcher : std::exchange(stream.parked_, {})) {
     if (watcher->state == WatcherState::kParked) Lag(std::move(watcher));
   }
@@ -545,14 +544,14 @@ void WatchHub::HaveRead(const std::vector<WatcherPtr>& readers, int64_t asked, R
     for (const WatcherPtr& watcher : readers) {
       if (still(watcher)) now.At(watcher->range->range()).value.watchers.push_back(watcher);
     }
-    if (planted_watch_mutant == WatchMutant::kDeleteLost) {
+    if (Planted(Mutant::kDeleteLost)) {
       std::erase_if(read->events,
                     [&](const Event& e) { return e.tombstone && e.revision.main == store_.compact_revision(); });
     }
     Distribute(now, read->events, read->through);
     // The store shows a turn before it is handed over: what was lost meanwhile may all have been read.
     caught_up = read->through == asked && (!meanwhile_lost_ || revision_ <= asked);
-    const int64_t next = read->through + (planted_watch_mutant == WatchMutant::kDuplicate ? 0 : 1);
+    const int64_t next = read->through + (Planted(Mutant::kDuplicate) ? 0 : 1);
     for (const WatcherPtr& watcher : readers) {
       if (still(watcher)) watcher->from = std::max(watcher->from, next);
     }

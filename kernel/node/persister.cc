@@ -4,6 +4,7 @@
 #include <future>
 
 #include "kernel/base/log.h"
+#include "kernel/base/mutant.h"
 
 namespace tenon::node {
 
@@ -91,7 +92,7 @@ void Persister::SaveStream() {
 void Persister::Release(Index durable) {
   if (durable <= durable_) return;
   durable_ = durable;
-  if (!stopped_) node_.Persisted(durable_);
+  if (!stopped_) node_.Persisted(Planted(Mutant::kLogReleasedEarly) ? last_applied_ : durable_);
 }
 
 void Persister::Final() {

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "kernel/base/errors.h"
+#include "kernel/base/mutant.h"
 #include "kernel/node/node.h"
 #include "kernel/wal/wire.h"
 #include "proto/peer.pb.h"
@@ -128,6 +129,9 @@ void Node::Forward(const BatchPtr& batch) {
   raft::AppendMessage(request, message);
   const uint64_t now = clock_.MonoNs();
   const uint64_t timeout = batch->deadline_ns > now ? batch->deadline_ns - now : 1;
+  if (Planted(Mutant::kForwardsTwice)) {
+    peers_->Call(message.to, {}, "Propose", request, timeout, [](const Status&, const std::string&) {});
+  }
   peers_->Call(message.to, {}, "Propose", std::move(request), timeout,
                [door = door_, batch](const Status& status, std::string answer) mutable {
                  std::lock_guard lock(door->mutex);

@@ -3,6 +3,7 @@
 // A round whose question or answer is lost is asked anew with a new context after half a second, as in etcd, and at
 // once when a leader is found; readers wait meanwhile, up to their deadline.
 #include "kernel/base/errors.h"
+#include "kernel/base/mutant.h"
 #include "kernel/node/node.h"
 
 namespace tenon::node {
@@ -63,7 +64,8 @@ void Node::RetryReads(uint64_t now, bool leader_changed) {
 void Node::OnReadState(const raft::ReadState& read) {
   const auto it = rounds_.find(read.context);
   if (it == rounds_.end()) return;  // asked anew since
-  applier_.WhenApplied(read.index, [reads = std::move(it->second.reads)]() mutable {
+  const Index from = Planted(Mutant::kReadsBeforeApply) ? Index() : read.index;
+  applier_.WhenApplied(from, [reads = std::move(it->second.reads)]() mutable {
     for (ReadDone& done : reads) done(Ok());
   });
   rounds_.erase(it);

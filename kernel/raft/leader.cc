@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "kernel/base/check.h"
+#include "kernel/base/mutant.h"
 #include "kernel/raft/raft.h"
 
 namespace tenon::raft {
@@ -119,7 +120,7 @@ Status Raft::AppendAsLeader(Leader& leader, std::vector<Entry>&& entries) {
 // Thesis 6.4. Before the first commit of our term we do not know what is committed: a sole voter as well, whose disk
 // may hold acknowledged entries behind the commit index that it wrote last.
 void Raft::OnReadIndex(Leader& leader, const Message& m) {
-  if (!committed_in_term())
+  if (!committed_in_term() && !Planted(Mutant::kReadsBeforeOwnCommit))
     leader.pending_reads.push_back(m);
   else
     StartRead(leader, m);
@@ -127,7 +128,7 @@ void Raft::OnReadIndex(Leader& leader, const Message& m) {
 
 void Raft::StartRead(Leader& leader, const Message& m) {
   const ReadRequest request{m.from, m.context, log_.committed()};
-  if (sole_voter()) return AnswerRead(request);
+  if (sole_voter() || Planted(Mutant::kReadsWithoutQuorum)) return AnswerRead(request);
   leader.reads.Add(request);
   leader.reads.Ack(id(), leader.reads.round());
   BroadcastHeartbeat(leader);
@@ -145,7 +146,7 @@ void Raft::OnAppendResp(Leader& leader, const Message& m) {
   if (!m.reject && m.index > log_.last_index()) return;  // nobody can have what we did not send
   progress->recent_active = true;
   if (m.reject) return OnAppendRejected(leader, *progress, m);
-  const bool news = progress->MaybeUpdate(m.index);
+  const bool news = progress->MaybeUpdate(Planted(Mutant::kCountsUnsent) ? log_.last_index() : m.index);
   // A probe may be answered with what we knew already: also that ends the probing.
   if (!news && !(progress->match == m.index && progress->state == ProgressState::kProbe)) return;
 
@@ -189,8 +190,9 @@ void Raft::OnHeartbeatResp(Leader& leader, const Message& m) {
   // A message may have been lost; this one resumes, or is rejected and tells where to resume.
   if (progress->match < log_.last_index() || progress->state == ProgressState::kProbe)
     MaybeSendAppend(m.from, *progress, true);
-  if (m.context == 0) return;
-  leader.reads.Ack(m.from, m.context);
+  const uint64_t context = Planted(Mutant::kReadsByOldAnswers) ? leader.reads.round() : m.context;
+  if (context == 0) return;
+  leader.reads.Ack(m.from, context);
   for (const ReadRequest& request : leader.reads.Advance(conf_)) AnswerRead(request);
 }
 
@@ -270,7 +272,8 @@ void Raft::BroadcastHeartbeat(Leader& leader) {
   for (auto& [member, progress] : leader.tracker.all()) {
     if (member == id()) continue;
     // Never more than the member is known to have: its log behind that may not be ours.
-    const Index commit = std::min(progress.match, log_.committed());
+    const Index commit =
+        Planted(Mutant::kHeartbeatCommitsAll) ? log_.committed() : std::min(progress.match, log_.committed());
     Send({.type = MessageType::kHeartbeat, .to = member, .commit = commit, .context = leader.reads.round()});
     progress.sent_commit = commit;
   }

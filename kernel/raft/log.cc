@@ -6,6 +6,7 @@
 
 #include "fmt/format.h"
 #include "kernel/base/check.h"
+#include "kernel/base/mutant.h"
 
 namespace tenon::raft {
 
@@ -90,6 +91,7 @@ std::optional<Index> Log::MaybeAppend(EntryId previous, std::vector<Entry>&& ent
               fmt::format("a leader contradicts entry {}, which is committed up to {}: safety is gone", from.value,
                           committed_.value));
     if (from <= last_index()) {
+      if (Planted(Mutant::kConflictKept)) return last_new;
       while (last_index() >= from) {
         bytes_ -= SizeBytes(entries_.back());
         entries_.pop_back();
@@ -162,6 +164,7 @@ bool Log::HasUnstableToWrite() const { return unstable_.offset_in_progress() <= 
 // Behind a snapshot that is not installed yet nothing is applied: its state comes first.
 Index Log::MaxAppliable() const {
   if (has_pending_snapshot()) return applying_;
+  if (Planted(Mutant::kAppliesUnsynced)) return committed_;
   return std::min(committed_, unstable_.offset() - 1);
 }
 

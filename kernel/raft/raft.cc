@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernel/base/check.h"
+#include "kernel/base/mutant.h"
 
 namespace tenon::raft {
 namespace {
@@ -190,7 +191,8 @@ void Raft::OnLowerTerm(const Message& m) {
 // the leader who tells it.
 void Raft::OnVote(const Message& m) {
   const bool pre = m.type == MessageType::kPreVote;
-  const bool may_vote = vote_ == m.from || (vote_ == 0 && leader() == 0) || (pre && m.term > term_);
+  const bool may_vote =
+      Planted(Mutant::kVotesTwice) || vote_ == m.from || (vote_ == 0 && leader() == 0) || (pre && m.term > term_);
   const bool granted = may_vote && log_.IsUpToDate({m.log_term, m.index});
   // A grant carries the term that was asked for, else the asker would take it for an old answer. A refusal says what is
   // committed, see OnVoteResp.
@@ -292,6 +294,7 @@ Ready Raft::TakeReady() {
   ready.must_sync = !ready.entries.empty() || ready.snapshot || hard.term != last_hard_state_.term ||
                     hard.vote != last_hard_state_.vote;
   if (hard != last_hard_state_) ready.hard_state = last_hard_state_ = hard;
+  if (Planted(Mutant::kVoteForgotten) && ready.hard_state) ready.hard_state->vote = 0;
   ready.messages = std::exchange(messages_, {});
   ready.after_append = std::exchange(after_append_, {});
   if (ready.has_storage_work() && (log_.has_unstable_entries() || ready.snapshot)) {
@@ -319,7 +322,8 @@ void Raft::Send(Message m) {
   CHECK_EQ(m.term != Term(0), election);
   // A forwarded request has no term: whoever leads when it arrives may serve it.
   if (!election && m.type != MessageType::kProp && m.type != MessageType::kReadIndex) m.term = term_;
-  if (vote || m.type == MessageType::kAppResp) {
+  const bool hasty = m.to != id() && Planted(vote ? Mutant::kVoteUnsynced : Mutant::kAppendUnsynced);
+  if ((vote || m.type == MessageType::kAppResp) && !hasty) {
     after_append_.push_back(std::move(m));
   } else {
     CHECK_NE(m.to, id());

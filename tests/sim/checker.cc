@@ -81,6 +81,21 @@ std::string Bytes(const Response& response) {
   return std::visit(bytes, response);
 }
 
+// Does a branch of it ask for a revision?
+bool ReadsThePast(const TxnRequest& txn) {
+  for (const auto* ops : {&txn.success(), &txn.failure()}) {
+    for (const RequestOp& op : *ops) {
+      if (op.request_range().revision() > 0 || (op.has_request_txn() && ReadsThePast(op.request_txn()))) return true;
+    }
+  }
+  return false;
+}
+
+bool ReadsThePast(const Write& write) {
+  const auto* txn = std::get_if<TxnRequest>(&write);
+  return txn != nullptr && ReadsThePast(*txn);
+}
+
 // Can its work be told from that of all others? Values are unique.
 bool IsMarked(const Write& write) {
   if (std::holds_alternative<PutRequest>(write)) return true;
@@ -201,7 +216,10 @@ void Checker::WriteAnswered(const OperationPtr& op, const Status& status, const 
       counts_[Check::kLeaseExists]++;
       if (!Missing(*op)) Wrong("{} was refused for a lease that lives", op->ToString());
     }
-    const bool refused = no_lease || words == "etcdserver: no leader" || words == "etcdserver: too many requests" ||
+    const bool unreadable = words == "etcdserver: mvcc: required revision has been compacted" ||
+                            words == "etcdserver: mvcc: required revision is a future revision";
+    const bool refused = no_lease || (unreadable && ReadsThePast(write)) || words == "etcdserver: no leader" ||
+                         words == "etcdserver: too many requests" ||
                          words == "etcdserver: mvcc: database space exceeded";
     if (!refused) Wrong("{} was answered with {}", op->ToString(), status.ToString());
     if (op->discovered_at) Wrong("{} was refused ({}) and is revision {}", op->ToString(), words, *op->discovered_at);

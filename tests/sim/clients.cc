@@ -344,6 +344,10 @@ void Clients::FillTxn(TxnRequest& txn, std::vector<std::string> all, int depth) 
       } else {
         op->mutable_request_range()->set_key(take());
         if (random_.Chance(50)) op->mutable_request_range()->set_range_end(std::string(1, '\0'));
+        // What cannot be read: all of it must be refused, whatever stands before.
+        if (random_.Chance(5)) {
+          op->mutable_request_range()->set_revision(checker_.compacted() > 1 ? 1 : checker_.floor() + 100'000);
+        }
       }
     }
   }

@@ -122,6 +122,9 @@ tenon_storage_v1 SimEngine::MakeTable(EngineKind kind, bool hold_deletes) {
     if (me.disk_.kind() == EngineKind::kVolatile) return TENON_OK;
     uint64_t durable;
     const tenon_status status = me.Persist(0, &durable, e);
+    if (me.disk_.mutant_ == Mutant::kDefragLosesIndex) {
+      me.disk_.base_.erase({me.meta_table_, std::string(storage::meta::kConsistentIndex)});
+    }
     return status == TENON_OK && me.disk_.random_.Chance(30) ? TENON_DEADLINE : status;
   };
   t.stats = [](void* self, tenon_storage_stats* out) { Inner().stats(Of(self).inner_, out); };

@@ -85,6 +85,35 @@ void World::Strike(Fault fault) {
   }
 }
 
+// Into two groups: `one` is in the one, `other` in the other.
+void World::Part(size_t one, size_t other, uint64_t until_ns) {
+  const size_t n = machines_.size();
+  std::vector<bool> left(n);
+  for (size_t i = 0; i < n; i++) left[i] = random_.Chance(50);
+  left[one] = true;
+  left[other] = false;
+  for (size_t i = 0; i < n; i++) {
+    for (size_t j = 0; j < n; j++) {
+      if (left[i] != left[j]) network_.Cut(i, j, until_ns);
+    }
+  }
+}
+
+void World::Shift(uint64_t times) {
+  const size_t n = machines_.size();
+  const uint64_t lasts_ns = random_.Between(200, 2500) * kMillisecond;
+  const size_t one = random_.Below(n), other = (one + random_.Between(1, n - 1)) % n;
+  Part(one, other, scheduler_.MonoNs() + lasts_ns);
+  if (Machine& m = AnyMachine(); m.member != nullptr && random_.Chance(40)) {
+    random_.Chance(50) ? Kill(m) : LosePower(m);
+    StartLater(m, 300);
+  }
+  if (times == 0) return;
+  queue_.PostAfter(lasts_ns, [this, times] {
+    if (!calm_) Shift(times - 1);
+  });
+}
+
 void World::StrikeNetwork(Fault fault) {
   const size_t n = machines_.size();
   const size_t one = random_.Below(n), other = (one + random_.Between(1, n - 1)) % n;
@@ -96,18 +125,8 @@ void World::StrikeNetwork(Fault fault) {
       machines_[one]->clock.StandStill(scheduler_.MonoNs() + pause_ns);
       return ledger_.Paused(pause_ns);
     }
-    case Fault::kPartition: {
-      std::vector<bool> left(n);
-      for (size_t i = 0; i < n; i++) left[i] = random_.Chance(50);
-      left[one] = true;
-      left[other] = false;
-      for (size_t i = 0; i < n; i++) {
-        for (size_t j = 0; j < n; j++) {
-          if (left[i] != left[j]) network_.Cut(i, j, until_ns);
-        }
-      }
-      return;
-    }
+    case Fault::kPartition: return Part(one, other, until_ns);
+    case Fault::kShift: return Shift(random_.Between(3, 8));
     case Fault::kOneWay:
       // From one to one other, or to all, or from all to one.
       for (size_t i = 0, shape = random_.Below(3); i < n; i++) {

@@ -28,13 +28,14 @@ enum class Fault : int {
   kKillAll,    // all members are killed at once
   kDarkness,   // all lose their power at once
   kHandOver,   // the leader is told to hand over
+  kShift,      // one partition follows another without a pause, with kills between: logs come apart and meet others
 };
 inline constexpr int kSingleFaults = 11;  // those that one member can have
-inline constexpr int kFaults = 20;
+inline constexpr int kFaults = 21;
 inline constexpr std::string_view kFaultNames[kFaults] = {
     "kill",       "power-loss", "power-cut",   "write-error",  "sync-error", "disk-full", "slow-disk",
     "clock-jump", "restart",    "damaged-log", "damaged-copy", "pause",      "partition", "one-way",
-    "lossy-link", "slow-link",  "repeated",    "kill-all",     "darkness",   "hand-over"};
+    "lossy-link", "slow-link",  "repeated",    "kill-all",     "darkness",   "hand-over", "shifting"};
 
 enum class Check : int {
   kAnswers,      // a write's whole answer equals the model's
@@ -156,27 +157,26 @@ struct Counts {
   }
 };
 
-// Bugs that the simulator must find: twins that misbehave at a seam with the effect that the bug would have, and for
-// the index snapshot and the watch hub conditions planted in the code itself.
+// Mistakes of the twins, which misbehave at a seam with the effect that a bug behind it would have. Those planted in
+// the kernel itself are in kernel/base/mutant.h, all of them with their history in mutants.h.
 enum class Mutant {
   kNone,
-  kAckBeforeSync,       // the disk's Sync of the log returns at once and does nothing
-  kIndexOutsideBatch,   // the engine stores the applied index as a batch of its own
-  kCompactionMarkLost,  // the engine loses scheduledCompactRev and finishedCompactRev
+  // disk
+  kAckBeforeSync,    // Sync of the log returns at once and does nothing
+  kDamageAccepted,   // the log ends for the reader where a record is damaged
+  kEventBeforeSync,  // as kAckBeforeSync, where no answer reaches anybody: only watchers know
+  // engine
+  kIndexOutsideBatch,   // the applied index is stored as a batch of its own
+  kCompactionMarkLost,  // scheduledCompactRev and finishedCompactRev are lost
   kTombstoneDropped,    // compaction removes a tombstone at its boundary but not the put that it hides
-  kStaleIndex,          // mvcc/index_snapshot takes a file from before a compaction
-  kDamageAccepted,      // the log ends for the reader where a record is damaged
-  kEventBeforeSync,     // as kAckBeforeSync, where no answer reaches anybody: only watchers know
-  kFragmentDropped,     // the last fragment of a response does not arrive
+  kDefragLosesIndex,    // what is rewritten has no applied index
+  // clients' streams
+  kFragmentDropped,  // the last fragment of a response does not arrive
   // the lease module's table
-  kCheckpointLost,     // what is left of a lease is known in memory and not on disk
-  kRevokeWithoutTerm,  // what a leader decided about leases counts although another one leads by now
-  kMovedKeyKept,       // a lease keeps a key that moved to another one
-  // mvcc/watch_hub
-  kProgressFirst,  // progress is promised while events are on their way
-  kDeleteLost,     // of the compact revision's deletes
-  kDuplicate,      // what comes while a reading of history is under way is told again
-  kParkedForGood,  // a watcher that had to wait for its stream is never read on
+  kCheckpointLost,    // what is left of a lease is known in memory and not on disk
+  kStaleLessor,       // who leads no more goes on ending leases, and nothing says that it decided so in an old term
+  kMovedKeyKept,      // a lease keeps a key that moved to another one
+  kRenewsWhatIsGone,  // a renewal of a lease that does not exist is answered as if it did
 };
 
 }  // namespace tenon::sim

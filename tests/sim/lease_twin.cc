@@ -36,7 +36,7 @@ LeaseTwin::LeaseTwin(Clock& clock, Executor& pool, LeaseLedger& ledger, int64_t 
       raft_({apply::Field::kLeaseRevoke, apply::Field::kLeaseCheckpoint}),
       host_({"io.tenon.lease", "lease", "lease", "lease"}, Services(clock, pool)) {
   host_.set_context(&raft_);
-  host_.Provide(TENON_HOST_RAFT, mutant == Mutant::kRevokeWithoutTerm ? &kTermless : &RaftHost::kTable);
+  host_.Provide(TENON_HOST_RAFT, mutant == Mutant::kStaleLessor ? &kTermless : &RaftHost::kTable);
   tenon_cfg config =
       tenon_cfg::Map({{"checkpoint-interval", tenon_cfg::Scalar(fmt::format("{}s", checkpoint_interval_s))}});
   tenon_error error{};
@@ -141,7 +141,7 @@ tenon_lease_v1 LeaseTwin::MakeTable() {
   };
   t.demote = [](void* self) {
     Of(self).primary_ = false;
-    Inner().demote(Of(self).inner_);
+    if (Of(self).mutant_ != Mutant::kStaleLessor) Inner().demote(Of(self).inner_);
   };
   t.renew = [](void* self, int64_t id, tenon_lease_done done) {
     struct Renewal {
@@ -153,6 +153,9 @@ tenon_lease_v1 LeaseTwin::MakeTable() {
                   {new Renewal{Of(self), id, done}, [](void* ctx, tenon_status status, int64_t ttl_s) {
                      const std::unique_ptr<Renewal> r(static_cast<Renewal*>(ctx));
                      if (status == TENON_OK) r->twin.ledger_.RenewedByPrimary(r->id);
+                     if (status == TENON_NOT_FOUND && r->twin.mutant_ == Mutant::kRenewsWhatIsGone) {
+                       return r->done.fn(r->done.ctx, TENON_OK, 5);
+                     }
                      r->done.fn(r->done.ctx, status, ttl_s);
                    }});
   };

@@ -4,7 +4,6 @@
 
 #include "kernel/base/check.h"
 #include "kernel/base/log.h"
-#include "kernel/mvcc/watch_mutant.h"
 
 namespace tenon::sim {
 namespace {
@@ -17,17 +16,7 @@ void ThrowCheck(const char* file, int line, const std::string& message) {
   throw Violation(fmt::format("CHECK failed at {}:{}: {}", file, line, message));
 }
 
-mvcc::WatchMutant HubMutant(Mutant mutant) {
-  switch (mutant) {
-    case Mutant::kProgressFirst: return mvcc::WatchMutant::kProgressFirst;
-    case Mutant::kDeleteLost: return mvcc::WatchMutant::kDeleteLost;
-    case Mutant::kDuplicate: return mvcc::WatchMutant::kDuplicate;
-    case Mutant::kParkedForGood: return mvcc::WatchMutant::kParkedForGood;
-    default: return mvcc::WatchMutant::kNone;
-  }
-}
-
-MemberOptions RandomOptions(Random random, Mutant mutant, size_t machine, size_t members) {
+MemberOptions RandomOptions(Random random, size_t machine, size_t members) {
   MemberOptions o;
   o.log_segment_bytes = uint64_t{8 << 10} << random.Below(6);
   o.own_wal_thread = random.Chance(50);
@@ -43,7 +32,6 @@ MemberOptions RandomOptions(Random random, Mutant mutant, size_t machine, size_t
   if (random.Chance(50)) o.node.log_entries_kept = random.Below(50);
   o.persist_interval_ns = random.Between(100, 5000) * kMillisecond;
   o.persist_log_bytes = random.Between(2, 200) << 10;
-  o.index_snapshot.mutant_accepts_stale = mutant == Mutant::kStaleIndex;
   if (random.Chance(80)) o.index_snapshot.min_changes = random.Between(1, 60);
   o.index_snapshot.compaction_interval_ns = random.Chance(60) ? 0 : random.Between(100, 5000) * kMillisecond;
   if (random.Chance(30)) o.apply.compaction_pause_ns = random.Between(1, 300) * kMillisecond;
@@ -58,6 +46,9 @@ MemberOptions RandomOptions(Random random, Mutant mutant, size_t machine, size_t
   o.name = o.founders[machine].name;
   o.peer_urls = o.founders[machine].peer_urls;
   if (random.Chance(70)) o.own_wal_thread = true;
+  // Short timeouts, nobody asked before: several stand in one term, and terms follow each other.
+  if (random.Chance(40)) o.pre_vote = false;
+  if (random.Chance(40)) o.election_ticks = static_cast<int>(random.Between(2, 9));
   // Some keep all of their log, others so little of it that whoever was away must fetch a state.
   if (random.Chance(60)) o.node.log_entries_for_followers = random.Between(1, 100);
   if (random.Chance(40)) o.node.log_bytes_kept = random.Between(1000, 20'000);
@@ -88,7 +79,6 @@ size_t MembersOf(uint64_t seed) {
 Outcome RunSeed(uint64_t seed, size_t members, Mutant mutant, bool verbose) {
   SetLogLevel(verbose ? LogLevel::kInfo : LogLevel::kFatal);
   const CheckHandler former = SetCheckHandler(ThrowCheck);
-  mvcc::planted_watch_mutant = HubMutant(mutant);
   Outcome outcome;
   outcome.seed = seed;
   outcome.members = members;
@@ -103,7 +93,6 @@ Outcome RunSeed(uint64_t seed, size_t members, Mutant mutant, bool verbose) {
     outcome.trace_hash = world.trace().hash();
   }
   SetCheckHandler(former);
-  mvcc::planted_watch_mutant = mvcc::WatchMutant::kNone;
   return outcome;
 }
 
@@ -128,7 +117,7 @@ World::World(uint64_t seed, size_t members, Mutant mutant)
     const int64_t drift_ppm =
         members == 1 || random_.Chance(50) ? 0 : static_cast<int64_t>(random_.Below(40'000)) - 20'000;
     machines_.push_back(std::make_unique<Machine>(i, scheduler_, logs_, trace_, counts_, mutant, engine, drift_ppm,
-                                                  random_.Fork(), RandomOptions(common, mutant, i, members)));
+                                                  random_.Fork(), RandomOptions(common, i, members)));
   }
   clients_.OnAcknowledged([this](Machine& m) {
     if (mutant_ == Mutant::kEventBeforeSync) return;  // for the watchers to find

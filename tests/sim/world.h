@@ -66,6 +66,8 @@ class World {
   void NextFault();
   void Strike(Fault fault);
   void StrikeNetwork(Fault fault);
+  void Part(size_t one, size_t other, uint64_t until_ns);
+  void Shift(uint64_t times);
   bool Enough() const;
   bool DamageCopy(Machine& m);
   void EndFaults();
