@@ -33,6 +33,7 @@ def parse():
     p.add_argument("--build", default=os.path.join(ROOT, "build/release"), help="the build to measure")
     p.add_argument("--pairs", type=int, default=5, help="how often each side runs (default 5)")
     p.add_argument("--quick", action="store_true", help="one pair, a quarter of the time, 100,000 keys in keys-1m")
+    p.add_argument("--rounds", type=int, default=10, help="how often cluster-failover kills a leader (default 10)")
     p.add_argument("--data", help="folder for the data directories (default build/bench-data of the tree)")
     p.add_argument("--keep", action="store_true", help="leave the data of failed runs for a look")
     p.add_argument("--port", type=int, help="first of the ports to use; free ones by default")

@@ -17,8 +17,8 @@ from harness.load import Load
 HUNDRED = ["--clients", "100", "--connections", "12"]
 SPACE = ["--key-space", "10000000"]
 ELECTION_SECONDS = 1.0  # both sides' default
-# So that a member that was away needs the state, not the log.
 STATE_RATE = "32MiB"  # a second; etcd has no such limit
+# So that a member that was away needs the state, not the log.
 SHORT_LOG = {"snapshot-count": "1000", "snapshot-catchup-entries": "1000"}
 
 
@@ -95,12 +95,13 @@ def failover(cluster, options):
     """The leader is killed, again and again; then it ends on SIGTERM, under puts."""
     cluster.start()
     took, gaps = [], []
-    for _ in range(5 if options.quick else 34):  # a hundred in three pairs
+    rounds = 5 if options.quick else options.rounds
+    for _ in range(rounds):
         leader = cluster.processes.leader()
         leader.kill()
         took.append(processes.first_write_after(cluster.processes.alive()))
         leader.start()
-    for number in range(3 if options.quick else 10):
+    for number in range((rounds + 1) // 2):
         with Load(cluster.processes, name=f"g/{number}") as load:
             load.await_more()
             leader = cluster.processes.leader()
@@ -155,8 +156,8 @@ def cases(Case, Figure):
                                  failover, [
             Figure("killed, median", "T", 1.5, absolute=True), Figure("killed, worst", "T", 2.2, absolute=True),
             Figure("planned, median", "ms", 50, absolute=True), Figure("planned, worst", "ms")], cluster={}),
-        "cluster-catch-up": Case("three members: a follower gets 1 GiB (64 MiB with --quick) at 32 MiB a second beside 300 puts/s",
-                                 catch_up, [
+        "cluster-catch-up": Case("three members: a follower gets 1 GiB (64 MiB with --quick; Tenon's at 32 MiB a "
+                                 "second) beside 300 puts/s", catch_up, [
             Figure("put p99 beside / alone", "x", 1.5, absolute=True), Figure("put p99 alone", "ms"),
             Figure("put p99 beside", "ms"), Figure("caught up after", "s")], cluster=SHORT_LOG),
     }
