@@ -153,11 +153,10 @@ void Applier::Turn() {
     if (!blind_) state_hash_.Extend(entry.index, batch_.ops().subspan(before));
     last_ = entry.index;
     last_term_ = entry.term;
+    if (batch_.ops().size() >= kMostOps && !Commit()) return;
   }
-  if (!CommitTurn()) return;
+  if (!Commit()) return;
 
-  for (Answer& answer : answers_) Complete(std::move(answer));
-  answers_.clear();
   std::vector<absl::AnyInvocable<void()>> due;
   {
     std::lock_guard lock(queue_mutex_);
@@ -175,7 +174,14 @@ void Applier::Complete(Answer answer) {
   raise_no_space_([proposal = std::move(answer.proposal)] { proposal->Complete(errors::NoSpace(), {}); });
 }
 
-bool Applier::CommitTurn() {
+bool Applier::Commit() {
+  if (!CommitBatch()) return false;
+  for (Answer& answer : answers_) Complete(std::move(answer));
+  answers_.clear();
+  return true;
+}
+
+bool Applier::CommitBatch() {
   if (blind_) {
     batch_.Clear();
     PublishApplied();

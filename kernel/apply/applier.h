@@ -1,8 +1,8 @@
 // Carries out committed entries, in order, on the apply thread.
 //
-// A turn takes all entries that wait: their changes and the applied index go into the engine as one batch, then the new
-// revision is published, then the callers are answered. The chain in front of the store is etcd's: a corrupt cluster
-// refuses everything, a full one what would grow it.
+// A turn takes all entries that wait: their changes and the applied index go into the engine as one batch (or a few, if
+// there are many), then the new revision is published, then the callers are answered. The chain in front of the store
+// is etcd's: a corrupt cluster refuses everything, a full one what would grow it.
 #pragma once
 #include <array>
 #include <atomic>
@@ -126,6 +126,9 @@ class Applier {
     Bufs bytes;
     bool over_quota = false;
   };
+  // A turn commits in pieces: a start may have ten thousand entries to replay, and an engine that must hold all of
+  // their changes at once becomes slow (WiredTiger tries again and again to evict a page that it cannot).
+  static constexpr size_t kMostOps = 1000;
   void Turn();
   void Complete(Answer answer);
   void Apply(const raft::Entry& entry);
@@ -138,7 +141,9 @@ class Applier {
   void Fill(etcdserverpb::ResponseHeader* header) const;
   Result<Bufs> Compact(const etcdserverpb::CompactionRequest& request, const Proposal* proposal);
   Bufs Alarm(const etcdserverpb::AlarmRequest& request);
-  bool CommitTurn();
+  // The engine has the batch, everybody sees it, the callers are answered.
+  bool Commit();
+  bool CommitBatch();
   void PublishApplied();
   void CompactSlice();
   void HashBeforeCompaction();

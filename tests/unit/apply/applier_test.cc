@@ -97,6 +97,23 @@ TEST_F(ApplierTest, AnswersComeAfterEverybodySeesTheChange) {
   EXPECT_EQ(applier->applied(), Index(2));
 }
 
+TEST_F(ApplierTest, LongBacklogIsCommittedInPieces) {
+  PutRequest r;
+  r.set_key("first");
+  int64_t revision_when_answered = 0;
+  entries.push_back(
+      {Term(1), Index(next++), raft::EntryType::kNormal,
+       std::make_shared<const Proposal>(EncodeEntry(1, Field::kPut, r.SerializeAsString()), Request{1, r},
+                                        [&](const Status&, Bufs) { revision_when_answered = s.store->revision(); })});
+  for (int i = 0; i < 5000; i++) Put(fmt::format("k{}", i));
+  Apply();
+  EXPECT_EQ(answers.size(), 5000u);
+  EXPECT_EQ(applier->applied(), Index(5001));
+  EXPECT_EQ(s.store->revision(), 5002);
+  EXPECT_GT(revision_when_answered, 1);
+  EXPECT_LT(revision_when_answered, 2000);
+}
+
 TEST_F(ApplierTest, ReplayedEntriesAreAppliedOnceAndReadFromTheirBytes) {
   Put("a", "1");
   Put("a", "2");
