@@ -2,13 +2,18 @@
 
 import random
 import shutil
+import time
 
 from harness.cluster import Cluster
 from harness.load import Load
+from harness.wait import until
 from history import History, judged
+from recording import Recording
+from replay import Disk
 
 ROUNDS_TO_A_CHECK = 10
 POWER_LOSSES = 20
+LYING_WINDOW = 400  # records: about the last hundred syncs
 
 
 def kills(world, storages):
@@ -58,52 +63,91 @@ def members_are_killed_at_random(world):
         kills(world, storages)
 
 
+class Lives:
+    """A cluster whose power goes, again and again: each life begins with what the last power loss left."""
+
+    def __init__(self, world, cluster, base, recorder):
+        self.seed, self.cluster, self.base, self.recorder = world.seed, cluster, base, recorder
+        self.number = -1
+        self.left = {}  # name -> the folder that the last power loss left
+
+    def _folder(self, server):
+        return self.base / f"{self.number}-{server.name}"
+
+    def launch(self):
+        self.number += 1
+        for server in self.cluster:
+            folder = self._folder(server)
+            disk = folder / "disk"
+            if server.name in self.left:
+                shutil.copytree(self.left[server.name], disk)
+            else:
+                disk.mkdir(parents=True)
+            server.data_dir = disk / "data"
+            server.wrapper = ["/usr/bin/env", f"LD_PRELOAD={self.recorder}", f"POWERLOSS_DIR={disk}",
+                              f"POWERLOSS_LOG={folder / 'log.bin'}"]
+            server.launch()
+
+    def await_recorders(self):
+        until(lambda: all((self._folder(s) / "log.bin").exists() and (self._folder(s) / "log.bin").stat().st_size
+                          for s in self.cluster), 60, "each has written something")
+
+    def lose_power(self, mode, lying=0, style=None):
+        """All at once; then each disk keeps what a power loss may leave of it. lying: the last syncs did nothing."""
+        self.cluster.kill()
+        for server in self.cluster:
+            folder, before = self._folder(server), self.left.get(server.name)
+            recording = Recording(folder / "log.bin")
+            disk = Disk(recording, len(recording.records), lying, base=before)
+            disk.power_loss(f"{self.seed}.{self.number}.{server.name}", mode, folder / "left", style)
+            if before:
+                shutil.rmtree(before.parent)
+            self.left[server.name] = folder / "left"
+
+
 def power_goes_on_all_members(world):
-    """All at once lose what they did not sync, again and again: each round goes on with what the last one left."""
+    """Nothing acknowledged is lost, also when the power goes again while all start. Then the test checks itself."""
+    recorder = world.build / "tests/libpowerloss.so"
     if world.is_etcd:
         return world.report.skip("power loss on all members", "the recorder follows libc's calls, and etcd makes none")
-    from recording import Recording
-    from replay import Disk
-
-    recorder = world.build / "tests/libpowerloss.so"
     if not recorder.exists():
         return world.report.skip("power loss on all members", f"{recorder.name} is not built")
     report, pick, base = world.report, random.Random(world.seed), world.folder("power")
-    cluster = Cluster(world.binary, base, storages=("wiredtiger", "memory", "wiredtiger"))
-    left = {}  # name -> the folder that the last power loss left
-    with cluster:
-        for number in range(POWER_LOSSES):
-            for server in cluster:
-                folder = base / f"{number}-{server.name}"
-                disk = folder / "disk"
-                if server.name in left:
-                    shutil.copytree(left[server.name], disk)
-                else:
-                    disk.mkdir(parents=True)
-                server.data_dir = disk / "data"
-                server.wrapper = ["/usr/bin/env", f"LD_PRELOAD={recorder}", f"POWERLOSS_DIR={disk}",
-                                  f"POWERLOSS_LOG={folder / 'log.bin'}"]
+    with Cluster(world.binary, base, storages=("wiredtiger", "memory", "wiredtiger")) as cluster:
+        lives = Lives(world, cluster, base, recorder)
+        load = None
+        again = 0
+        for number in range(POWER_LOSSES + 1):
+            mode = ("ordered", "strict")[number % 2]
+            if number % 3 == 2:
+                lives.launch()
+                lives.await_recorders()
+                time.sleep(pick.uniform(0, 1.5))  # not a wait: when the power goes is the fault's own randomness
+                lives.lose_power(mode)
+                again += 1
+            lives.launch()
             cluster.start()
-            if number:
+            if load:
+                name = f"power loss {number}, seed {world.seed}"
                 with cluster.leader().client(timeout=60) as client:
                     missing = load.missing(client)
+                report.check(f"{name}: all acknowledged is there", not missing, "\n".join(missing[:10]))
                 hashes = cluster.hashes(cluster.level())
-                report.check(f"power loss {number}, seed {world.seed}, {mode}: all acknowledged is there", not missing,
-                             "\n".join(missing[:10]))
-                report.check(f"power loss {number}: one hash", len(set(hashes.values())) == 1, str(hashes))
+                report.check(f"{name}: one hash", len(set(hashes.values())) == 1, str(hashes))
+            lies = number == POWER_LOSSES
             with Load(cluster, name=f"p/{number}") as load:
-                load.await_more(pick.randrange(50, 600))
+                load.await_more(LYING_WINDOW if lies else pick.randrange(50, 600))
                 cluster.kill()
                 load.end(hurry=True)
-            mode = ("ordered", "strict")[number % 2]
-            for server in cluster:
-                folder = base / f"{number}-{server.name}"
-                recording = Recording(folder / "log.bin")
-                disk = Disk(recording, len(recording.records), base=left.get(server.name))
-                disk.power_loss(f"{world.seed}.{number}.{server.name}", mode, folder / "left")
-                if server.name in left:
-                    shutil.rmtree(left[server.name].parent)
-                left[server.name] = folder / "left"
+            if lies:
+                lives.lose_power("ordered", LYING_WINDOW, "none")
+            else:
+                lives.lose_power(mode)
+        lives.launch()
+        cluster.start()
+        with cluster.leader().client(timeout=60) as client:
+            report.check("disks that lie about syncs are found out", load.missing(client))
+    report.note(f"{POWER_LOSSES} power losses on three members, {again} more while they started")
 
 
 STORIES = [members_are_killed_at_random, power_goes_on_all_members]
