@@ -128,6 +128,7 @@ def catch_up(cluster, options):
                 "64KiB", "--key-space", str(mebibytes * 16), "--order", "sequential", "--total", str(mebibytes * 16),
                 servers=[leader])
     os.sync()  # else what was just written is on its way to the disk meanwhile
+    cluster.run(*beside, "--duration", options.seconds(8), servers=[leader])  # and so is what the servers still persist
     calm = cluster.run(*beside, "--duration", options.seconds(10), servers=[leader])
     if cluster.kind.name == "tenon":
         away.flags["tenon-state-fetch-rate"] = STATE_RATE
