@@ -18,6 +18,7 @@
 #include "kernel/listeners.h"
 #include "kernel/member/member.h"
 #include "kernel/member/raft_host.h"
+#include "kernel/member/replacement.h"
 #include "kernel/metrics/metrics.h"
 #include "kernel/os/clock.h"
 #include "kernel/os/disk.h"
@@ -484,6 +485,8 @@ Result<std::unique_ptr<Kernel>> Kernel::Start(const Config& config, Hooks hooks)
       p.metrics, {p.member->store(), p.member->watch(), p.member->engine(), p.member->membership(), p.member->alarms(),
                   static_cast<double>(ShownQuota(config)), p.storage_instance->module().desc->name});
   RETURN_IF_ERROR(p.StartMember());
+  // What a replacement was to lead to: until then tenonutl goes on with it.
+  if (!p.member->membership().is_learner()) RETURN_IF_ERROR(Replacement::Remove(p.disk, config.data_dir));
   RETURN_IF_ERROR(p.StartCompactor());
   RETURN_IF_ERROR(p.Serve());
   return kernel;

@@ -1,6 +1,6 @@
 #include "cli/plugin_check/client.h"
 
-#include <arpa/inet.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -17,29 +17,49 @@
 namespace tenon::plugin_check {
 namespace {
 
-int Connect(const std::string& target) {
-  int fd;
-  int failed;
-  if (target.starts_with("unix:")) {
-    sockaddr_un address{.sun_family = AF_UNIX};
-    const std::string path = target.substr(5);
-    if (path.size() >= sizeof address.sun_path) return -1;
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    failed = connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address);
-  } else {
-    const size_t colon = target.rfind(':');
-    sockaddr_in address{.sin_family = AF_INET};
-    address.sin_port = htons(static_cast<uint16_t>(atoi(target.c_str() + colon + 1)));
-    if (inet_pton(AF_INET, target.substr(0, colon).c_str(), &address.sin_addr) != 1) return -1;
-    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    failed = connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address);
-    const int one = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+// A connected socket, or -1.
+int ConnectTo(const sockaddr* address, socklen_t size, std::chrono::milliseconds limit) {
+  const int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -1;
+  int error = connect(fd, address, size) == 0 ? 0 : errno;
+  if (error == EINPROGRESS) {
+    pollfd wait{.fd = fd, .events = POLLOUT};
+    socklen_t error_size = sizeof error;
+    if (poll(&wait, 1, static_cast<int>(limit.count())) != 1 ||
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_size) != 0) {
+      error = ETIMEDOUT;
+    }
   }
-  if (failed == 0) return fd;
+  if (error == 0) return fd;
   close(fd);
   return -1;
+}
+
+int Connect(const std::string& target, std::chrono::milliseconds limit) {
+  if (target.starts_with("unix:")) {
+    sockaddr_un address{.sun_family = AF_UNIX};
+    std::string path = target.substr(5);
+    if (path.starts_with("//")) path.erase(0, 2);
+    if (path.size() >= sizeof address.sun_path) return -1;
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    return ConnectTo(reinterpret_cast<sockaddr*>(&address), sizeof address, limit);
+  }
+  const size_t colon = target.rfind(':');
+  if (colon == std::string::npos) return -1;
+  std::string host = target.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  const addrinfo hints{.ai_flags = AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), target.c_str() + colon + 1, &hints, &found) != 0) return -1;
+  int fd = -1;
+  for (const addrinfo* at = found; at != nullptr && fd < 0; at = at->ai_next) {
+    fd = ConnectTo(at->ai_addr, at->ai_addrlen, limit);
+  }
+  freeaddrinfo(found);
+  if (fd < 0) return -1;
+  const int one = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  return fd;
 }
 
 std::string PercentDecoded(std::string_view text) {
@@ -182,7 +202,7 @@ void Call::Receive(std::string_view data) {
   part_.erase(0, at);
 }
 
-Client::Client(const std::string& target, ClientOptions options) : fd_(Connect(target)), options_(options) {
+Client::Client(const std::string& target, ClientOptions options) : fd_(Connect(target, options.connect_limit)), options_(options) {
   nghttp2_session_callbacks* callbacks;
   CHECK_EQ(nghttp2_session_callbacks_new(&callbacks), 0);
   nghttp2_session_callbacks_set_on_header_callback(callbacks, ClientCallbacks::Header);

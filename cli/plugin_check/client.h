@@ -1,7 +1,7 @@
-// A gRPC client on nghttp2 for checks of a server: it says exactly what came. All of it on the caller's thread;
-// bytes move only inside Until.
+// A gRPC client on nghttp2 for checks of a server and for tools: it says exactly what came. All of it on the caller's
+// thread; bytes move only inside Until.
 //
-//   Client client(target);                                  // "127.0.0.1:2379", or "unix:/path"
+//   Client client(target);                                  // "127.0.0.1:2379", "[::1]:2379", "host:2379", "unix:/path"
 //   Call& call = client.Unary("/echo.Echo/Unary", "hello");
 //   client.Until([&] { return call.closed; });              // then call.status, call.messages, call.trailers
 #pragma once
@@ -61,6 +61,7 @@ class Call {
 struct ClientOptions {
   size_t data_frame_bytes = SIZE_MAX;  // of the DATA frames sent
   uint32_t window = 65535;             // initial window of each stream
+  std::chrono::milliseconds connect_limit = std::chrono::seconds(10);
 };
 
 class Client {

@@ -15,6 +15,12 @@ namespace tenon {
 namespace {
 
 constexpr uint64_t kAskAgainNs = 10'000'000;
+constexpr char kOfLog[] = "tenon/log";
+
+Status OfLog(Status status) {
+  status.SetPayload(kOfLog, absl::Cord());
+  return status;
+}
 
 }  // namespace
 
@@ -58,18 +64,14 @@ Status Member::SetStateAside(Disk& disk, const DataDir& data) {
   return disk.SyncDirectory(data.path() + "/member");
 }
 
+bool Member::IsOfLog(const Status& status) { return status.GetPayload(kOfLog).has_value(); }
+
 Result<bool> Member::LogOutlivesState(Disk& disk, const Options& options) {
-  const std::string wal = options.wal_dir.empty() ? options.data_dir + "/member/wal" : options.wal_dir;
-  ASSIGN_OR_RETURN(const bool began, wal::Wal::Began(disk, wal));
-  if (!began) return false;
-  ASSIGN_OR_RETURN(const std::vector<raft::SnapshotMeta> snapshots, wal::Wal::Snapshots(disk, wal));
-  if (snapshots.empty()) return absl::DataLossError(fmt::format("{} has no place to start from", wal));
-  wal::Options reading;
-  reading.segment_bytes = options.log_segment_bytes;
-  reading.sync = options.log_sync;
-  ASSIGN_OR_RETURN(const auto opened, wal::Wal::Open(disk, wal, snapshots.back(), Index(0), reading));
-  ASSIGN_OR_RETURN(const raft::ConfState conf,
-                   cluster::ConfAfter(snapshots.back().conf, Index(0), opened.second.entries));
+  const auto log = wal::Wal::Read(disk, DataDir::WalOf(options.data_dir, options.wal_dir));
+  if (absl::IsNotFound(log.status())) return false;
+  RETURN_IF_ERROR(log);
+  const auto& [from, recovered] = *log;
+  ASSIGN_OR_RETURN(const raft::ConfState conf, cluster::ConfAfter(from.conf, Index(0), recovered.entries));
   return conf.voters.size() + conf.learners.size() > 1;
 }
 
@@ -117,10 +119,8 @@ Result<Member::Log> Member::OpenLog(const apply::AppliedState& applied) {
 
 Result<Member::Log> Member::FoundLog(const apply::AppliedState& applied, const wal::Options& wal_options) {
   if (applied.index.value > 0) {
-    return absl::DataLossError(
-        fmt::format("the engine holds {} applied entries but there is no log in {}: restore the "
-                    "log, or start with an empty data-dir",
-                    applied.index.value, data_.wal()));
+    return OfLog(absl::DataLossError(fmt::format("the engine holds {} applied entries but there is no log in {}",
+                                                 applied.index.value, data_.wal())));
   }
   std::vector<cluster::Founder> founders = options_.founders;
   if (founders.empty()) founders.push_back({options_.name, options_.peer_urls});
@@ -164,6 +164,7 @@ Result<Member::Log> Member::RecoverLog(const apply::AppliedState& applied, const
         "cluster and let it join again with an empty data-dir, or restore a backup into an empty one",
         data_.engine(), applied.index.value, Message(found.status())));
   }
+  if (absl::IsDataLoss(found.status())) return OfLog(found.status());
   ASSIGN_OR_RETURN(auto opened, std::move(found));
   wal::Recovered& recovered = opened.second;
   if (recovered.dropped) {
@@ -173,7 +174,13 @@ Result<Member::Log> Member::RecoverLog(const apply::AppliedState& applied, const
   }
   Log log;
   if (!log.metadata.ParseFromString(recovered.metadata)) {
-    return absl::DataLossError("the log's metadata record is damaged");
+    return OfLog(absl::DataLossError("the log's metadata record is damaged"));
+  }
+  if (options_.join && options_.join->self != log.metadata.nodeid()) {
+    return absl::FailedPreconditionError(
+        fmt::format("the log in {} is member {:x}'s, and this is to be member {:x}: if tenonutl member replace was not "
+                    "told of this wal-dir, move it away",
+                    data_.wal(), log.metadata.nodeid(), options_.join->self));
   }
   log.wal = std::move(opened.first);
   log.raft.hard_state = recovered.hard_state;
@@ -328,12 +335,13 @@ void Member::ServePeers() {
   });
   const auto set = [this](const std::vector<cluster::Member>& members) {
     for (const cluster::Member& m : members) {
-      if (m.id != membership_->self()) world_.peers->Set(m.id, m.peer_urls);
+      if (m.id != membership_->self() && !membership_->IsRemoved(m.id)) world_.peers->Set(m.id, m.peer_urls);
     }
   };
   // Founders and who joins must reach the others before the log has told who they are.
-  if (options_.join) set(options_.join->members);
-  set(cluster::FoundingMembers(options_.founders, options_.cluster_token));
+  set(options_.join && !options_.join->members.empty()
+          ? options_.join->members
+          : cluster::FoundingMembers(options_.founders, options_.cluster_token));
   if (const auto known = membership_->List(); !known.empty()) set(known);
   world_.peers->Serve(&*peer_desk_);
 }

@@ -66,7 +66,7 @@ class Member {
     // This member was removed from the cluster for ever: stop it. [any]
     std::function<void()> removed = nullptr;
   };
-  // Of a cluster that is there already, as one of its members told.
+  // Of a cluster that is there already, as one of its members told. A log that began must be this member's.
   struct Join {
     uint64_t cluster_id = 0;
     MemberId self = 0;
@@ -154,7 +154,10 @@ class Member {
   void ProposeChange(cluster::MemberChange change, absl::AnyInvocable<void(Status)> done);
   // Is another member's state being fetched, because this one's is not to be trusted? [any]
   bool healing() const { return healer_ != nullptr && healer_->healing(); }
-  // After Open failed with DataLoss: is the log whole, and of a cluster of several members? Then state_lost may help.
+  // Is it the log that a failed Open complains of: damaged, lost, or shorter than what was applied? Then it may lack
+  // what this member acknowledged. [any]
+  static bool IsOfLog(const Status& status);
+  // After Open failed with another DataLoss: is the log whole, and of a cluster of several members? Then state_lost may help.
   // An error says what is wrong with the log. [main]
   static Result<bool> LogOutlivesState(Disk& disk, const Options& options);
   // Before a stop: see Node::HandOver. [main]

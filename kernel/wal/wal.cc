@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernel/base/check.h"
+#include "kernel/base/crc32c.h"
 #include "kernel/base/log.h"
 #include "kernel/wal/wire.h"
 
@@ -16,6 +17,34 @@ std::string ParentOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// What is to be read, and the newest segment's bytes.
+struct Scanned {
+  std::vector<SegmentName> segments;
+  Recovery recovery;
+  std::string newest;
+};
+
+Result<Scanned> Scan(Disk& disk, const std::string& dir, raft::SnapshotMeta from, Index min_index) {
+  ASSIGN_OR_RETURN(std::vector<SegmentName> segments, ListSegments(disk, dir));
+  if (segments.empty()) return Status(StatusCode::kNotFound, ToAbsl(fmt::format("wal: no segment in {}", dir)));
+  const std::optional<size_t> first = FirstSegmentFor(segments, from.index);
+  if (!first) {
+    return Status(StatusCode::kNotFound,
+                  ToAbsl(fmt::format("wal: {}: no segment holds the snapshot at index {}", dir, from.index.value)));
+  }
+  Scanned out{std::move(segments), Recovery(std::move(from), min_index), {}};
+  for (size_t i = *first; i < out.segments.size(); i++) {
+    const std::string path = fmt::format("{}/{}", dir, out.segments[i].Format());
+    if (i > *first && out.segments[i].sequence != out.segments[i - 1].sequence + 1) {
+      return Status(StatusCode::kDataLoss, ToAbsl(fmt::format("wal: {}: the segment before it is missing", path)));
+    }
+    ASSIGN_OR_RETURN(out.newest, ReadWhole(disk, path));
+    RETURN_IF_ERROR(out.recovery.Read(path, out.newest, i + 1 == out.segments.size()));
+  }
+  RETURN_IF_ERROR(out.recovery.Finish());
+  return out;
 }
 
 }  // namespace
@@ -93,37 +122,50 @@ Status Wal::StartFresh(std::string_view tmp_dir) {
 
 Result<std::pair<std::unique_ptr<Wal>, Recovered>> Wal::Open(Disk& disk, std::string dir, raft::SnapshotMeta from,
                                                              Index min_index, Options options) {
-  ASSIGN_OR_RETURN(std::vector<SegmentName> segments, ListSegments(disk, dir));
-  if (segments.empty()) return Status(StatusCode::kNotFound, ToAbsl(fmt::format("wal: no segment in {}", dir)));
-  const std::optional<size_t> first = FirstSegmentFor(segments, from.index);
-  if (!first) {
-    return Status(StatusCode::kNotFound,
-                  ToAbsl(fmt::format("wal: {}: no segment holds the snapshot at index {}", dir, from.index.value)));
-  }
   const Index from_index = from.index;
-  Recovery recovery(std::move(from), min_index);
-  std::string bytes;
-  for (size_t i = *first; i < segments.size(); i++) {
-    const std::string path = fmt::format("{}/{}", dir, segments[i].Format());
-    if (i > *first && segments[i].sequence != segments[i - 1].sequence + 1) {
-      return Status(StatusCode::kDataLoss, ToAbsl(fmt::format("wal: {}: the segment before it is missing", path)));
-    }
-    ASSIGN_OR_RETURN(bytes, ReadWhole(disk, path));
-    RETURN_IF_ERROR(recovery.Read(path, bytes, i + 1 == segments.size()));
-  }
-  RETURN_IF_ERROR(recovery.Finish());
+  ASSIGN_OR_RETURN(Scanned scanned, Scan(disk, dir, std::move(from), min_index));
+  Recovery& recovery = scanned.recovery;
   if (const auto& dropped = recovery.recovered().dropped) {
     LOG_WARN("dropped the torn end of the write-ahead log", {"path", dropped->file}, {"offset", dropped->offset},
              {"reason", dropped->why}, {"last-index", recovery.last_index()}, {"from-index", from_index});
   }
 
   std::unique_ptr<Wal> wal(new Wal(disk, std::move(dir), recovery.recovered().metadata, options));
-  wal->segments_ = std::move(segments);
+  wal->segments_ = std::move(scanned.segments);
   wal->writer_ = RecordWriter(recovery.crc());
   wal->state_ = recovery.recovered().hard_state;
   wal->last_index_ = recovery.last_index();
-  RETURN_IF_ERROR(wal->ContinueAt(bytes, recovery.end()));
+  RETURN_IF_ERROR(wal->ContinueAt(scanned.newest, recovery.end()));
   return std::pair(std::move(wal), std::move(recovery.recovered()));
+}
+
+Result<std::pair<raft::SnapshotMeta, Recovered>> Wal::Read(Disk& disk, const std::string& dir) {
+  ASSIGN_OR_RETURN(const bool began, Began(disk, dir));
+  if (!began) return Status(StatusCode::kNotFound, ToAbsl(fmt::format("wal: {} holds no log that began", dir)));
+  ASSIGN_OR_RETURN(std::vector<raft::SnapshotMeta> snapshots, Snapshots(disk, dir));
+  if (snapshots.empty()) {
+    return Status(StatusCode::kDataLoss, ToAbsl(fmt::format("wal: {} has no place to start from", dir)));
+  }
+  Result<Scanned> scanned = Scan(disk, dir, snapshots.back(), Index(0));
+  if (absl::IsNotFound(scanned.status())) return Status(StatusCode::kDataLoss, scanned.status().message());
+  RETURN_IF_ERROR(scanned);
+  return std::pair(std::move(snapshots.back()), std::move(scanned->recovery.recovered()));
+}
+
+Result<std::string> Wal::Metadata(Disk& disk, const std::string& dir) {
+  ASSIGN_OR_RETURN(const bool exists, Exists(disk, dir));
+  if (!exists) return Status(StatusCode::kNotFound, ToAbsl(fmt::format("wal: no segment in {}", dir)));
+  ASSIGN_OR_RETURN(const std::vector<SegmentName> segments, ListSegments(disk, dir));
+  const std::string path = fmt::format("{}/{}", dir, segments.back().Format());
+  ASSIGN_OR_RETURN(const std::string bytes, ReadWhole(disk, path));
+  const Frame chain = LookAt(bytes, 0);
+  const bool chained = chain.kind == Frame::Kind::kRecord && chain.type == RecordType::kCrc;
+  const Frame frame = chained ? LookAt(bytes, chain.size) : chain;
+  if (!chained || frame.kind != Frame::Kind::kRecord || frame.type != RecordType::kMetadata ||
+      Crc32c(chain.crc, frame.data) != frame.crc) {
+    return Status(StatusCode::kDataLoss, ToAbsl(fmt::format("wal: {}: the segment's head is damaged", path)));
+  }
+  return std::string(frame.data);
 }
 
 // Makes the newest segment as Create leaves one: records up to `end`, zeros up to its full size, all of it on disk.

@@ -61,6 +61,11 @@ class Wal {
   // The snapshots that Open can start from: those in the log, oldest first, up to HardState.commit. For choosing `from`
   // when the engine has told its applied index.
   static Result<std::vector<raft::SnapshotMeta>> Snapshots(Disk& disk, const std::string& dir);
+  // All that the log holds from its newest snapshot on, and that snapshot; writes nothing. NotFound: it never began.
+  // DataLoss: what is wrong with it.
+  static Result<std::pair<raft::SnapshotMeta, Recovered>> Read(Disk& disk, const std::string& dir);
+  // Whose log it is, also of one that is damaged behind its head. NotFound: no log. DataLoss: the head is damaged.
+  static Result<std::string> Metadata(Disk& disk, const std::string& dir);
 
   ~Wal();
   Wal(const Wal&) = delete;

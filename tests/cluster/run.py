@@ -28,10 +28,11 @@ import healing
 import links
 import membership
 import random_kills
+import replace
 from harness.report import Report, main
 from harness.server import add_transport_option, find_peer, find_tenon, free_port, version_of
 
-GROUPS = [bootstrap, clients, failures, membership, engines, healing]
+GROUPS = [bootstrap, clients, failures, membership, engines, healing, replace]
 LONG_GROUPS = [random_kills, links]
 
 
