@@ -62,6 +62,7 @@ class FakeCluster : public Cluster {
   Status Promote(MemberId id) override {
     return Carry<Status>([&] {
       cluster::Member& m = Of(id);
+      EXPECT_FALSE(m.client_urls.empty()) << "it has not made itself known: an empty disk could join once more, as a voter";
       if (!m.learner) return errors::NotLearner();
       if (not_ready-- > 0) return errors::LearnerNotReady();
       m.learner = false;
@@ -95,16 +96,16 @@ class ReplaceTest : public ::testing::Test {
   ReplaceTest() { SetUpMember(1); }
 
   // The data directory of kLost, whose log is damaged in what was committed.
-  void SetUpMember(uint64_t seed, bool damaged = true) {
+  void SetUpMember(uint64_t seed, bool damaged = true, const std::string& wal_dir = "") {
     disk = std::make_unique<MemoryDisk>(seed);
     cluster = FakeCluster();
-    options = {.data_dir = kDir, .id = kLost};
+    options = {.data_dir = kDir, .wal_dir = wal_dir, .id = kLost};
     ASSERT_TRUE(WriteLog(kLost).ok());
     if (damaged) Damage();
   }
   // As a server leaves it.
   Status WriteLog(MemberId owner) {
-    RETURN_IF_ERROR(DataDir::Open(*disk, kDir, "", "e"));
+    ASSIGN_OR_RETURN(const DataDir locked, DataDir::Open(*disk, kDir, options.wal_dir, "e"));
     walpb::Metadata metadata;
     metadata.set_nodeid(owner);
     metadata.set_clusterid(kClusterId);
@@ -121,7 +122,7 @@ class ReplaceTest : public ::testing::Test {
     metadata.ParseFromString(wal::Wal::Metadata(*disk, Wal()).value_or(""));
     return metadata.nodeid();
   }
-  static std::string Wal() { return std::string(kDir) + "/member/wal"; }
+  std::string Wal() const { return DataDir::WalOf(kDir, options.wal_dir); }
   static std::string Segment(const std::string& wal) { return wal + "/0000000000000000-0000000000000000.wal"; }
   void Damage() {
     std::string bytes = disk->Contents(Segment(Wal()));
@@ -193,7 +194,8 @@ class ReplaceTest : public ::testing::Test {
     EXPECT_THAT(cluster.members.back().peer_urls, ElementsAre(PeerUrl(kLost)));
     EXPECT_EQ(*Replacement::Read(*disk, kDir), std::nullopt);
     EXPECT_EQ(OwnerOfTheLog(), cluster.members.back().id);
-    EXPECT_THAT(disk->Contents(Segment(std::string(kDir) + "/member.of-c/wal")), HasSubstr("entry")) << "it is kept";
+    const std::string aside = options.wal_dir.empty() ? "/data/member.of-c/wal" : options.wal_dir + ".of-c";
+    EXPECT_THAT(disk->Contents(Segment(aside)), HasSubstr("entry")) << "it is kept";
   }
 
   std::unique_ptr<MemoryDisk> disk;
@@ -224,10 +226,13 @@ TEST_F(ReplaceTest, WithoutAServerItSaysWhatIsMissing) {
 }
 
 TEST_F(ReplaceTest, ThePowerGoesAtEachOperationOfTheDisk) {
-  for (const auto loss : {MemoryDisk::Loss::kEverything, MemoryDisk::Loss::kNothing, MemoryDisk::Loss::kRandom}) {
+  using Loss = MemoryDisk::Loss;
+  for (const auto& [loss, wal_dir] : {std::pair(Loss::kEverything, ""), std::pair(Loss::kEverything, "/logs/wal"),
+                                      std::pair(Loss::kNothing, ""), std::pair(Loss::kRandom, ""),
+                                      std::pair(Loss::kRandom, "/logs/wal")}) {
     for (uint64_t step = 0;; step++) {
-      SCOPED_TRACE(fmt::format("power cut at operation {}, loss {}", step, static_cast<int>(loss)));
-      SetUpMember(step + 1);
+      SCOPED_TRACE(fmt::format("power cut at operation {}, loss {}, {}", step, static_cast<int>(loss), wal_dir));
+      SetUpMember(step + 1, /*damaged=*/true, wal_dir);
       disk->LosePower(MemoryDisk::Loss::kNothing);  // what was there before is on the platter
       disk->CutPowerAt(step);
       const bool finished = Run().ok();
@@ -270,13 +275,10 @@ TEST_F(ReplaceTest, EachRequestAndEachAnswerIsLost) {
 }
 
 TEST_F(ReplaceTest, ALogInAFolderOfItsOwnIsSetAsideToo) {
-  disk = std::make_unique<MemoryDisk>(2);
-  ASSERT_TRUE(disk->MakeDirectory(kDir).ok());
-  ASSERT_TRUE(disk->MakeDirectory("/logs/wal").ok());
-  ASSERT_TRUE(disk->OpenFile(Segment("/logs/wal"), Disk::Open::kCreate).ok());
-  options.wal_dir = "/logs/wal";
+  SetUpMember(1, /*damaged=*/true, "/logs/wal");
   EXPECT_TRUE(Run().ok());
-  EXPECT_THAT(disk->List("/logs").value(), ElementsAre("wal.lock", "wal.of-c"));
+  ExpectReplaced();
+  EXPECT_THAT(disk->List("/logs").value(), ElementsAre("wal", "wal.lock", "wal.of-c"));
 }
 
 TEST_F(ReplaceTest, WhoIsMeantIsToldByTheLogByANameOrByWhoIsDown) {

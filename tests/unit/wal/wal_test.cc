@@ -202,6 +202,34 @@ TEST_F(WalTest, ALogThatEndsBeforeWhatWasAppliedIsRefused) {
   EXPECT_THAT(std::string(Message(status)), HasSubstr("(last entry 1, committed 1, applied 2)"));
 }
 
+TEST_F(WalTest, ReadingTellsWhatIsThereAndWritesNothing) {
+  EXPECT_TRUE(absl::IsNotFound(Wal::Read(disk, kDir).status()));
+  EXPECT_TRUE(absl::IsNotFound(Wal::Metadata(disk, kDir).status()));
+  Create();
+  EXPECT_TRUE(absl::IsNotFound(Wal::Read(disk, kDir).status())) << "it has not begun";
+  for (uint64_t i = 1; i <= 6; i++) Append(1, i, std::string(1000, 'x'));
+  SaveSnapshot(4, 1);
+  SaveSnapshot(6, 1);
+  Append(MakeState(1, 5));
+  Sync();
+  const uint64_t before = disk.operations();
+  const auto read = Wal::Read(disk, kDir);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->first, MakeSnapshot(4, 1)) << "6 was not committed";
+  EXPECT_THAT(read->second.entries, SizeIs(2));
+  EXPECT_EQ(Wal::Metadata(disk, kDir).value(), "metadata");
+  EXPECT_EQ(disk.operations(), before);
+
+  std::string bytes = disk.Contents(Newest());
+  bytes[UsedBytes(bytes) - 20] ^= 1;
+  disk.SetContents(Newest(), bytes);
+  EXPECT_TRUE(absl::IsDataLoss(Wal::Read(disk, kDir).status()));
+  EXPECT_EQ(Wal::Metadata(disk, kDir).value(), "metadata") << "its head is sound";
+  bytes[20] ^= 1;
+  disk.SetContents(Newest(), bytes);
+  EXPECT_TRUE(absl::IsDataLoss(Wal::Metadata(disk, kDir).status()));
+}
+
 TEST_F(WalTest, AfterAFailedSyncNothingIsTriedAgain) {
   Create();
   Append(1, 1, "x");
