@@ -170,10 +170,9 @@ Result<Member::Join> JoinInstead(const Config& config, Peers& peers, const Repla
   const auto self = std::find_if(remote->members.begin(), remote->members.end(),
                                  [&](const cluster::Member& m) { return m.id == replacement.member; });
   if (remote->cluster_id != replacement.cluster_id || self == remote->members.end()) {
-    return absl::FailedPreconditionError(
-        fmt::format("member {:x}, which was to replace {:x} here, is none of cluster {:x}: run this again: {}",
-                    replacement.member, replacement.former, remote->cluster_id,
-                    ReplaceCommand(config, remote->members, replacement.former)));
+    return absl::FailedPreconditionError(fmt::format(
+        "member {:x}, which was to replace {:x} here, is none of cluster {:x}: run this again: {}", replacement.member,
+        replacement.former, remote->cluster_id, ReplaceCommand(config, remote->members, replacement.former)));
   }
   if (!self->client_urls.empty()) return AlreadyBootstrapped(config, *remote, self->id);
   join.members = std::move(remote->members);

@@ -202,7 +202,8 @@ void Call::Receive(std::string_view data) {
   part_.erase(0, at);
 }
 
-Client::Client(const std::string& target, ClientOptions options) : fd_(Connect(target, options.connect_limit)), options_(options) {
+Client::Client(const std::string& target, ClientOptions options)
+    : fd_(Connect(target, options.connect_limit)), options_(options) {
   nghttp2_session_callbacks* callbacks;
   CHECK_EQ(nghttp2_session_callbacks_new(&callbacks), 0);
   nghttp2_session_callbacks_set_on_header_callback(callbacks, ClientCallbacks::Header);

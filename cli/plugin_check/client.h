@@ -1,7 +1,7 @@
 // A gRPC client on nghttp2 for checks of a server and for tools: it says exactly what came. All of it on the caller's
 // thread; bytes move only inside Until.
 //
-//   Client client(target);                                  // "127.0.0.1:2379", "[::1]:2379", "host:2379", "unix:/path"
+//   Client client(target);                                  // "[::1]:2379", "host:2379", or "unix:/path"
 //   Call& call = client.Unary("/echo.Echo/Unary", "hello");
 //   client.Until([&] { return call.closed; });              // then call.status, call.messages, call.trailers
 #pragma once

@@ -40,8 +40,7 @@ Answer Call(const std::string& endpoint, std::string_view method, const std::str
   if (!target.ok()) return {target.status(), {}, false};
   plugin_check::Client client(*target, {.connect_limit = patience});
   if (!client.connected()) return {absl::UnavailableError(fmt::format("{}: cannot connect", endpoint)), {}, false};
-  plugin_check::Call& call =
-      client.Unary(method, request, {{"grpc-timeout", fmt::format("{}m", patience.count())}});
+  plugin_check::Call& call = client.Unary(method, request, {{"grpc-timeout", fmt::format("{}m", patience.count())}});
   if (!client.Until([&] { return call.closed; }, patience)) {
     return {absl::UnavailableError(fmt::format("{}: no answer", endpoint)), {}, true};
   }

@@ -18,7 +18,8 @@ namespace {
 
 constexpr const char* kHelp = "What is done to one member of a cluster where its data directory lies.";
 
-constexpr const char* kReplaceHelp = R"(Replaces a member whose log is damaged or lost by a new one in the same data directory.
+constexpr const char* kReplaceHelp =
+    R"(Replaces a member whose log is damaged or lost by a new one in the same data directory.
 
 Such a member may have voted and acknowledged what it no longer knows, so it never comes back under its id: its server
 refuses to start, and names this command. Run it on the member's machine, as the server's user, with the server stopped:
@@ -82,22 +83,21 @@ int RunReplace(Arguments a) {
   const char* const end_after = std::getenv("TENONUTL_END_AFTER");  // as if killed there; for tests
   OsDisk disk;
   RemoteCluster cluster(a.endpoints, kPatience);
-  Replace replace(
-      {disk, cluster,
-       [](const std::string& line) {
-         std::printf("%s\n", line.c_str());
-         std::fflush(stdout);
-       },
-       [&](const std::string& plan) { return Confirm(a, plan); },
-       [&] {
-         if (std::chrono::steady_clock::now() >= end) return false;
-         std::this_thread::sleep_for(kPause);
-         return true;
-       },
-       [&](std::string_view step) {
-         if (end_after != nullptr && step == end_after) std::_Exit(137);
-       }},
-      a.options);
+  Replace replace({disk, cluster,
+                   [](const std::string& line) {
+                     std::printf("%s\n", line.c_str());
+                     std::fflush(stdout);
+                   },
+                   [&](const std::string& plan) { return Confirm(a, plan); },
+                   [&] {
+                     if (std::chrono::steady_clock::now() >= end) return false;
+                     std::this_thread::sleep_for(kPause);
+                     return true;
+                   },
+                   [&](std::string_view step) {
+                     if (end_after != nullptr && step == end_after) std::_Exit(137);
+                   }},
+                  a.options);
   const Status status = replace.Run();
   if (status.ok()) return 0;
   if (!replace.begun()) return Complain(status, kRefused);
@@ -118,7 +118,9 @@ int main(int argc, char** argv) {
   member->require_subcommand(1);
   Arguments a;
   CLI::App* const replace = member->add_subcommand("replace", kReplaceHelp);
-  replace->add_option("--endpoints", a.endpoints, "client URLs of other members")->delimiter(',')->capture_default_str();
+  replace->add_option("--endpoints", a.endpoints, "client URLs of other members")
+      ->delimiter(',')
+      ->capture_default_str();
   replace->add_option("--data-dir", a.options.data_dir, "the member's, as its server has it")->required();
   replace->add_option("--wal-dir", a.options.wal_dir, "the same, if its server has one");
   auto* const id = replace->add_option("--id", a.id, "of the member, in hex, as etcdctl member list shows it");

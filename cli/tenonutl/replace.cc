@@ -27,7 +27,8 @@ std::string List(const Cluster::View& view) {
 }
 
 bool Share(const std::vector<std::string>& a, const std::vector<std::string>& b) {
-  return std::any_of(a.begin(), a.end(), [&](const auto& url) { return std::find(b.begin(), b.end(), url) != b.end(); });
+  return std::any_of(a.begin(), a.end(),
+                     [&](const auto& url) { return std::find(b.begin(), b.end(), url) != b.end(); });
 }
 
 // As the cluster keeps them.
@@ -43,12 +44,13 @@ std::string AsideOf(const std::string& path, MemberId id) { return fmt::format("
 Status Replace::Run() {
   ASSIGN_OR_RETURN(const bool there, world_.disk.Exists(options_.data_dir));
   if (!there) {
-    return absl::InvalidArgumentError(
-        fmt::format("there is no {}: is that the server's data-dir? If it was lost with its disk, make it (mkdir -m 700)",
-                    options_.data_dir));
+    return absl::InvalidArgumentError(fmt::format(
+        "there is no {}: is that the server's data-dir? If it was lost with its disk, make it (mkdir -m 700)",
+        options_.data_dir));
   }
   RETURN_IF_ERROR(DataDir::IsMarked(world_.disk, options_.data_dir));
-  RETURN_IF_ERROR(DataDir::Make(world_.disk, options_.data_dir, options_.wal_dir));  // its name is on disk before REPLACE
+  // Its name is on disk before the file in it.
+  RETURN_IF_ERROR(DataDir::Make(world_.disk, options_.data_dir, options_.wal_dir));
   Result<DataDir::Locks> locks = DataDir::Lock(world_.disk, options_.data_dir, options_.wal_dir);
   if (absl::IsFailedPrecondition(locks.status())) return AlreadyServes(locks.status());
   ASSIGN_OR_RETURN(locks_, std::move(locks));
@@ -84,7 +86,7 @@ Status Replace::Begin(const View& view) {
   ASSIGN_OR_RETURN(const MemberId of_log, OwnerOfTheLog(view.id));
   if (of_log != 0 && options_.id != 0 && view.Find(options_.id) == nullptr && view.Find(of_log) != nullptr &&
       wal::Wal::Read(world_.disk, Wal()).ok()) {
-    Say(fmt::format("{:x} is none of the members, and the log in {} is whole, and of member {:x}: nothing is left to do",
+    Say(fmt::format("{:x} is none of the members, and the log in {} is whole and of member {:x}: nothing is left to do",
                     options_.id, Wal(), of_log));
     over_ = true;
     return Ok();
@@ -92,7 +94,8 @@ Status Replace::Begin(const View& view) {
   ASSIGN_OR_RETURN(const Member* const lost, WhoIsLost(view, of_log));
   ASSIGN_OR_RETURN(const std::string wrong, WhatIsWrongWithTheLog());
   RETURN_IF_ERROR(MayBeReplaced(view, *lost));
-  Replacement begun{view.id, lost->id, 0, Sorted(options_.peer_urls.empty() ? lost->peer_urls : options_.peer_urls), {}};
+  Replacement begun{
+      view.id, lost->id, 0, Sorted(options_.peer_urls.empty() ? lost->peer_urls : options_.peer_urls), {}};
   for (const Member& m : view.members) {
     if (m.id == lost->id) continue;
     if (Share(m.peer_urls, begun.peer_urls)) {
@@ -101,10 +104,10 @@ Status Replace::Begin(const View& view) {
     }
     begun.others.insert(begun.others.end(), m.peer_urls.begin(), m.peer_urls.end());
   }
-  const std::string plan =
-      fmt::format("member {} of cluster {:x} is to be replaced: {}\nthe cluster removes it for ever and adds a learner "
-                  "at {}; what {} holds is kept under another name; the new member gets its data from the others",
-                  Describe(*lost), view.id, wrong, fmt::join(begun.peer_urls, ","), options_.data_dir);
+  const std::string plan = fmt::format(
+      "member {} of cluster {:x} is to be replaced: {}\nthe cluster removes it for ever and adds a learner "
+      "at {}; what {} holds is kept under another name; the new member gets its data from the others",
+      Describe(*lost), view.id, wrong, fmt::join(begun.peer_urls, ","), options_.data_dir);
   if (options_.dry_run) {
     Say(plan);
     Say("nothing was changed (--dry-run)");
@@ -156,9 +159,10 @@ Result<const Member*> Replace::WhoIsLost(const View& view, MemberId of_log) {
         fmt::format("{:x} is none of the members of cluster {:x}:{}", id, view.id, List(view)));
   }
   if (of_log != 0 && of_log != id) {
-    return absl::FailedPreconditionError(fmt::format("the log in {} is of member {:x}, not of {}: is this its "
-                                                     "data directory?",
-                                                     Wal(), of_log, Describe(*member)));
+    return absl::FailedPreconditionError(
+        fmt::format("the log in {} is of member {:x}, not of {}: is this its "
+                    "data directory?",
+                    Wal(), of_log, Describe(*member)));
   }
   return member;
 }
@@ -375,7 +379,7 @@ Status Replace::AlreadyServes(const Status& locked) {
     return locked;
   }
   Say(fmt::format("a server runs in {} as member {:x}, and {:x} is none of the members: nothing is left to do",
-                         options_.data_dir, of_log, options_.id));
+                  options_.data_dir, of_log, options_.id));
   return Ok();
 }
 

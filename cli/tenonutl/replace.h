@@ -77,7 +77,7 @@ class Replace {
   DataDir::Locks locks_;
   std::optional<Replacement> replacement_;  // as it is on disk
   std::set<std::string> said_;
-  bool over_ = false;                       // nothing (more) is to be done
+  bool over_ = false;  // nothing (more) is to be done
 };
 
 }  // namespace tenon::utl

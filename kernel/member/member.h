@@ -157,8 +157,8 @@ class Member {
   // Is it the log that a failed Open complains of: damaged, lost, or shorter than what was applied? Then it may lack
   // what this member acknowledged. [any]
   static bool IsOfLog(const Status& status);
-  // After Open failed with another DataLoss: is the log whole, and of a cluster of several members? Then state_lost may help.
-  // An error says what is wrong with the log. [main]
+  // After Open failed with another DataLoss: is the log whole, and of a cluster of several members? Then state_lost may
+  // help. An error says what is wrong with the log. [main]
   static Result<bool> LogOutlivesState(Disk& disk, const Options& options);
   // Before a stop: see Node::HandOver. [main]
   void HandOver();

@@ -65,8 +65,7 @@ Result<std::optional<Replacement>> Replacement::Read(Disk& disk, const std::stri
   if (!read || !TakeNumber(text, "crc32c", crc) || !text.empty() ||
       crc != Crc32c(0, std::string_view(bytes).substr(0, covered))) {
     return absl::DataLossError(
-        fmt::format("{} is damaged: remove it and run tenonutl member replace again; it finds out how far it came",
-                    path));
+        fmt::format("{} is damaged: remove it; tenonutl member replace says then what is left to do", path));
   }
   return out;
 }

@@ -49,7 +49,8 @@ class Others : public Peers {
 Status Prepare(Others& others, Disk& disk, Member::Options& options, const std::string& state = "existing") {
   const LoadOutcome outcome = LoadFlags(
       {"--name=n2", "--listen-client-urls=http://127.0.0.1:1", "--advertise-client-urls=http://127.0.0.1:1",
-       "--data-dir=/data", "--listen-peer-urls=http://127.0.0.1:12", "--initial-advertise-peer-urls=http://127.0.0.1:12",
+       "--data-dir=/data", "--listen-peer-urls=http://127.0.0.1:12",
+       "--initial-advertise-peer-urls=http://127.0.0.1:12",
        "--initial-cluster=n1=http://127.0.0.1:11,n2=http://127.0.0.1:12", "--initial-cluster-state=" + state});
   EXPECT_EQ(Verdict(outcome), "OK");
   options.data_dir = "/data";
@@ -146,7 +147,7 @@ TEST_F(ReplacedTest, JoinsOnce) {
 
 TEST_F(ReplacedTest, WhoWasRemovedAgainDoesNotJoin) {
   Say(3);
-  EXPECT_THAT(Start(), HasSubstr("member 3, which was to replace f0 here, is none of cluster 77"));
+  EXPECT_THAT(Start(), HasSubstr("member 3, which was to replace f0 here, is none of cluster 4d: run this again"));
 }
 
 TEST_F(ReplacedTest, WithoutAnAnswerNobodyJoinsAndWhoHasJoinedStarts) {

@@ -62,7 +62,8 @@ class FakeCluster : public Cluster {
   Status Promote(MemberId id) override {
     return Carry<Status>([&] {
       cluster::Member& m = Of(id);
-      EXPECT_FALSE(m.client_urls.empty()) << "it has not made itself known: an empty disk could join once more, as a voter";
+      EXPECT_FALSE(m.client_urls.empty())
+          << "it has not made itself known: an empty disk could join once more, as a voter";
       if (!m.learner) return errors::NotLearner();
       if (not_ready-- > 0) return errors::LearnerNotReady();
       m.learner = false;
@@ -155,9 +156,7 @@ class ReplaceTest : public ::testing::Test {
     EXPECT_TRUE(cluster.removed.empty());
     return std::string(Message(status));
   }
-  std::string Listing() const {
-    return fmt::format("{}", fmt::join(disk->List(kDir).value(), " "));
-  }
+  std::string Listing() const { return fmt::format("{}", fmt::join(disk->List(kDir).value(), " ")); }
   // As first_start.cc: joins as whoever REPLACE names, and makes itself known.
   void StartServer() {
     if (server_ended_) return;
@@ -179,8 +178,7 @@ class ReplaceTest : public ::testing::Test {
     const bool former_is_member = !cluster.removed.contains(kLost);
     if (!replacement->has_value()) {
       const bool done = cluster.members.size() == 3 && !cluster.members.back().learner;
-      EXPECT_TRUE(former_is_member || done)
-          << "a removed member must not be found as if it had never been";
+      EXPECT_TRUE(former_is_member || done) << "a removed member must not be found as if it had never been";
       return;
     }
     if ((*replacement)->member == 0) return;
@@ -227,9 +225,9 @@ TEST_F(ReplaceTest, WithoutAServerItSaysWhatIsMissing) {
 
 TEST_F(ReplaceTest, ThePowerGoesAtEachOperationOfTheDisk) {
   using Loss = MemoryDisk::Loss;
-  for (const auto& [loss, wal_dir] : {std::pair(Loss::kEverything, ""), std::pair(Loss::kEverything, "/logs/wal"),
-                                      std::pair(Loss::kNothing, ""), std::pair(Loss::kRandom, ""),
-                                      std::pair(Loss::kRandom, "/logs/wal")}) {
+  for (const auto& [loss, wal_dir] :
+       {std::pair(Loss::kEverything, ""), std::pair(Loss::kEverything, "/logs/wal"), std::pair(Loss::kNothing, ""),
+        std::pair(Loss::kRandom, ""), std::pair(Loss::kRandom, "/logs/wal")}) {
     for (uint64_t step = 0;; step++) {
       SCOPED_TRACE(fmt::format("power cut at operation {}, loss {}, {}", step, static_cast<int>(loss), wal_dir));
       SetUpMember(step + 1, /*damaged=*/true, wal_dir);
