@@ -47,7 +47,11 @@ class PeerService::Stream {
   static const tenon_call_in_v1 kIn;
 
   // What the sender hears once it may send.
-  void Accept() { out_.fn->headers(out_.self, nullptr, 0); }
+  void Accept(uint64_t our_id) {
+    const std::string id = PeerId(our_id);
+    const tenon_kv from = {Slice(kFromKey), Slice(id)};
+    out_.fn->headers(out_.self, &from, 1);
+  }
 
   tenon_status Message(tenon_bufs bufs) {
     if (ended_.load(std::memory_order_acquire)) {
@@ -170,6 +174,11 @@ Result<PeerService::Sender> PeerService::Admit(const tenon_call_info& info, bool
 }
 
 uint64_t PeerService::Unary(const tenon_call_info& info, tenon_bufs request, tenon_done done) {
+  if (View(info.name) == kPeerPing) {  // whoever asks, and whatever we are about to do: the way is whole
+    TENON_RELEASE(request);
+    done.fn(done.ctx, TENON_OK, nullptr, {});
+    return 0;
+  }
   const Result<Sender> sender = Admit(info, false);
   if (!sender.ok()) {
     TENON_RELEASE(request);
@@ -195,7 +204,9 @@ tenon_status PeerService::Open(const tenon_call_info& info, tenon_call_out out, 
     stream->End(status, &error);
     return TENON_OK;
   }
-  stream->Accept();
+  uint64_t our_cluster = 0, our_id = 0;
+  peer_->self(host_, &our_cluster, &our_id);
+  stream->Accept(our_id);
   bool draining;
   {
     std::lock_guard lock(mutex_);

@@ -13,6 +13,10 @@ namespace tenon::transport {
 
 constexpr std::string_view kPeerService = "/tenonpb.Peer/";
 constexpr std::string_view kPeerMessages = "/tenonpb.Peer/Messages";  // client stream; all else is unary
+// Answered by the module itself, for transports whose library does not let them send HTTP/2's own pings.
+constexpr std::string_view kPeerPing = "/tenonpb.Peer/Ping";
+// What a request says of itself; the headers that take a stream of messages say kFromKey, too, and thereby differ from
+// a refusal, which has none.
 constexpr std::string_view kClusterKey = "tenon-cluster-id", kFromKey = "tenon-from", kToKey = "tenon-to";
 
 // A snapshot is no message, so the largest are appends of one entry, which may be a request of etcd's largest kind.

@@ -16,6 +16,10 @@ struct Options {
   int64_t keepalive_interval_ns = 7'200'000'000'000;
   int64_t keepalive_timeout_ns = 20'000'000'000;
   uint64_t stream_buffer_bytes = 512 * 1024;  // replies queued in one stream before its server is told to hold
+
+  // Not in the file: what members need of each other.
+  bool any_pings = false;           // clients may ask at any time whether we are there
+  int32_t stream_window_bytes = 0;  // of a request, that a client may send ahead; 0: gRPC's
 };
 
 extern const char kConfigSchema[];

@@ -27,11 +27,16 @@ void Queue::Start() {
   }
 }
 
+void Queue::OnTag(void* tag, bool ok) {
+  Operation* operation = Operation::Of(tag);
+  operation == nullptr ? Call::OnTag(tag, ok) : operation->Done(ok);
+}
+
 void Queue::Run() {
   // Without a deadline: a Next that times out costs a wake-up, and gRPC 1.51 sleeps 100 ms in its own such loops.
   void* tag;
   bool ok;
-  while (cq_->Next(&tag, &ok)) Call::OnTag(tag, ok);
+  while (cq_->Next(&tag, &ok)) OnTag(tag, ok);
 }
 
 void Queue::Help(size_t number) {
@@ -46,7 +51,7 @@ void Queue::Help(size_t number) {
     }
     do {
       if (!cq_->Next(&tag, &ok)) return;
-      Call::OnTag(tag, ok);
+      OnTag(tag, ok);
     } while (under_way_.load(std::memory_order_relaxed) >= enough / 2);
   }
 }
@@ -85,6 +90,16 @@ void Queue::WaitForCall() {
 void Queue::Recycle(Call* call) {
   std::lock_guard lock(mutex_);
   free_.push_back(call);
+  if (--live_ == 0) idle_.notify_all();
+}
+
+void Queue::Hold() {
+  std::lock_guard lock(mutex_);
+  ++live_;
+}
+
+void Queue::Release() {
+  std::lock_guard lock(mutex_);
   if (--live_ == 0) idle_.notify_all();
 }
 

@@ -38,6 +38,24 @@ struct Shared {
   std::shared_ptr<Lent> lent = std::make_shared<Lent>();
 };
 
+// What else is done on the queue's threads.
+class alignas(8) Operation {
+ public:
+  // What gRPC is given, and gives back.
+  void* tag() { return reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(this) | kTag); }
+  static Operation* Of(void* tag) {
+    const auto bits = reinterpret_cast<uintptr_t>(tag);
+    return (bits & kTag) == kTag ? reinterpret_cast<Operation*>(bits & ~kTag) : nullptr;
+  }
+  virtual void Done(bool ok) = 0;
+
+ protected:
+  ~Operation() = default;
+
+ private:
+  static constexpr uintptr_t kTag = 7;  // no event of a Call
+};
+
 class Queue {
  public:
   Queue(Shared& shared, std::unique_ptr<grpc::ServerCompletionQueue> cq, size_t threads);
@@ -60,10 +78,14 @@ class Queue {
   void Refill();
   // [queue threads] A waiting call left: it began, or the server shut down.
   void Left() { waiting_.fetch_sub(1, std::memory_order_relaxed); }
+  // [any] Somebody has operations on the queue, and has none any more: Stop waits for it.
+  void Hold();
+  void Release();
   // [any] The object can serve another call.
   void Recycle(Call* call);
 
  private:
+  static void OnTag(void* tag, bool ok);
   void Run();
   void Help(size_t number);  // the life of a thread after the first
   void WaitForCall();

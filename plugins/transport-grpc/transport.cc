@@ -31,9 +31,14 @@ void SetLimits(const Options& options, grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                               static_cast<int>(std::min<int64_t>(options.max_concurrent_streams, INT32_MAX)));
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 0);
-  if (options.keepalive_min_time_ns > 0) {
+  if (options.any_pings) {
+    builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+  } else if (options.keepalive_min_time_ns > 0) {
     builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                                 Milliseconds(options.keepalive_min_time_ns));
+  }
+  if (options.stream_window_bytes > 0) {
+    builder->AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, options.stream_window_bytes);
   }
   if (options.keepalive_interval_ns > 0 && options.keepalive_timeout_ns > 0) {
     builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(options.keepalive_interval_ns));
@@ -49,7 +54,11 @@ size_t ThreadCount(const Options& options) {
 }  // namespace
 
 Transport::Transport(const tenon_host* host, const tenon_host_dispatch_v1* dispatch, const Options& options)
-    : shared_{.host = host, .dispatch = dispatch, .options = options, .services{host, dispatch}} {}
+    : shared_{.host = host, .dispatch = dispatch, .options = options, .services{host, dispatch}} {
+  // Debian's absl is built with its deadlock detector on: each lock of gRPC's enters a graph under a process-wide lock,
+  // and a connection costs more the more there are. It finds faults in gRPC, not in us.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+}
 
 Transport::~Transport() { Stop(); }
 
@@ -58,9 +67,6 @@ Result<std::unique_ptr<Transport>> Transport::Create(const tenon_host* host, con
   if (dispatch == nullptr) return Unimplemented("transport-grpc: this kernel offers no " TENON_HOST_DISPATCH);
   auto* reader = static_cast<const tenon_host_config_v1*>(host->get(host, TENON_HOST_CONFIG));
   ASSIGN_OR_RETURN(Options options, ReadOptions(reader, config));
-  // Debian's absl is built with its deadlock detector on: each lock of gRPC's enters a graph under a process-wide lock,
-  // and a connection costs more the more there are. It finds faults in gRPC, not in us.
-  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   return std::unique_ptr<Transport>(new Transport(host, dispatch, options));
 }
 
@@ -185,7 +191,9 @@ tenon_status Guarded(tenon_error* error, F body) {
   }
 }
 
-const tenon_transport_v1 kTable = {
+}  // namespace
+
+const tenon_transport_v1 kTransportTable = {
     .m = {.size = sizeof(tenon_transport_v1),
           .minor = 0,
           .flags = 0,
@@ -213,34 +221,6 @@ const tenon_transport_v1 kTable = {
     .bound_url = [](void* self, uint32_t id) { return Self(self).BoundUrl(id); },
     .drain = [](void* self, int64_t grace_ns, tenon_done done) { Self(self).Drain(grace_ns, done); },
     .reload_tls = nullptr,
-};
-
-const tenon_module_desc kModule = {
-    .size = sizeof(tenon_module_desc),
-    .flags = 0,
-    .kind = TENON_KIND_TRANSPORT,
-    .name = "grpc",
-    .summary = "gRPC for clients, on gRPC C++ completion queues; no TLS, no plain HTTP",
-    .config_schema = kConfigSchema,
-    .vt = &kTable.m,
-    .tables = nullptr,
-};
-
-}  // namespace
-
-const tenon_plugin kPlugin = {
-    .size = sizeof(tenon_plugin),
-    .abi_major = TENON_ABI_MAJOR,
-    .abi_minor = TENON_ABI_MINOR,
-    .id = "io.tenon.transport-grpc",
-    .version = "0.1.0",
-    .vendor = "Tenon",
-    .license = "Apache-2.0",
-    .build = "",
-    .module_desc_size = sizeof(tenon_module_desc),
-    .module_count = 1,
-    .modules = &kModule,
-    .load = nullptr,
 };
 
 }  // namespace tenon::transport_grpc

@@ -8,17 +8,19 @@
 #include <vector>
 
 #include "plugins/transport-common/methods.h"
+#include "plugins/transport-common/timers.h"
 #include "plugins/transport-h2/inbox.h"
 #include "plugins/transport-h2/options.h"
 #include "plugins/transport-h2/output.h"
 #include "plugins/transport-h2/session_memory.h"
-#include "plugins/transport-h2/timers.h"
 #include "tenon/abi/transport.h"
 
 namespace tenon::transport_h2 {
 
 class Call;
 class Connection;
+using transport::Timer;
+using transport::Timers;
 
 // What all loops of a transport share; outlives them.
 struct Shared {

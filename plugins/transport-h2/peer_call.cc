@@ -4,25 +4,17 @@
 #include <cstring>
 #include <utility>
 
-#include "plugins/transport-common/abi_error.h"
 #include "plugins/transport-common/peer_wire.h"
-#include "plugins/transport-h2/peer_link.h"
 
 namespace tenon::transport_h2 {
 
 PeerCall::PeerCall(std::string method, tenon_bufs request, uint64_t deadline_ns, tenon_done done)
-    : method_(std::move(method)), deadline_ns_(deadline_ns), done_(done), request_(new Reply) {
+    : transport::PeerCall(std::move(method), deadline_ns, done), request_(new Reply) {
   request_->Set(request, true);
   request_->Hold();
-  deadline_ = {.fire = [](void* self) { static_cast<PeerCall*>(self)->Expire(); }, .self = this};
 }
 
 PeerCall::~PeerCall() { request_->Drop(); }
-
-void PeerCall::BelongTo(PeerLink* link) {
-  link_ = link;
-  if (deadline_ns_ != UINT64_MAX) link_->loop().timers().Set(&deadline_, deadline_ns_);
-}
 
 void PeerCall::Send(ClientSession* session, const Fields& headers) {
   session_ = session;
@@ -68,33 +60,11 @@ void PeerCall::Closed() {
   if (status.ok() && !whole) status = absl::InternalError("peer: OK without an answer");
   // nghttp2 could not send it: the connection was about to end.
   if (!status.ok() && !sent_) status = absl::UnavailableError(absl::StrCat("peer: not sent: ", status.message()));
-  End(status, status.ok() ? std::move(message_) : nullptr);
+  End(status, status.ok() ? Message::Give(std::move(message_)) : tenon_bufs{});
 }
 
-void PeerCall::Lost(const Status& why) {
-  session_ = nullptr;
-  if (!sent_) return Fail(absl::UnavailableError(why.message()));
-  Fail(absl::CancelledError(absl::StrCat(why.message(), "; the request may have been carried out")));
-}
-
-void PeerCall::Expire() { CutOff(absl::DeadlineExceededError("context deadline exceeded")); }
-
-void PeerCall::CutOff(const Status& why) {
+void PeerCall::Cancel() {
   if (session_ != nullptr) session_->Cancel(this);
-  Fail(why);
-}
-
-void PeerCall::End(const Status& status, MessagePtr answer) {
-  if (link_ != nullptr) {
-    link_->loop().timers().Cancel(&deadline_);
-    link_->CallEnded(this);
-  }
-  tenon_error error{.size = sizeof error};
-  const tenon_status code = transport::ToAbi(status, &error);
-  const tenon_done done = done_;
-  delete this;
-  done.fn(done.ctx, code, code == TENON_OK ? nullptr : &error,
-          answer == nullptr ? tenon_bufs{} : Message::Give(std::move(answer)));
 }
 
 }  // namespace tenon::transport_h2

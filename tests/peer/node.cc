@@ -1,5 +1,6 @@
 #include "tests/peer/node.h"
 
+#include <algorithm>
 #include <future>
 
 #include "kernel/base/check.h"
@@ -98,6 +99,17 @@ Answer PeerNode::Call(MemberId to, const std::string& method, const std::string&
 std::vector<std::string> PeerNode::From(MemberId id) {
   std::lock_guard lock(mutex_);
   return received_[id];
+}
+
+size_t PeerNode::CountFrom(MemberId id) {
+  std::lock_guard lock(mutex_);
+  return received_[id].size();
+}
+
+bool PeerNode::Has(MemberId id, const std::string& message) {
+  std::lock_guard lock(mutex_);
+  const auto& all = received_[id];
+  return std::find(all.begin(), all.end(), message) != all.end();
 }
 
 int PeerNode::Losses(MemberId id) {

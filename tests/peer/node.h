@@ -55,11 +55,13 @@ class PeerNode final : private PeerHandler {
 
   // What came from a member so far, and how often one was reported as unreachable.
   std::vector<std::string> From(MemberId id);
+  size_t CountFrom(MemberId id);
+  bool Has(MemberId id, const std::string& message);
   int Losses(MemberId id);
   // Until something holds; looks again whenever something came. False: it never did, for minutes.
   bool Await(const std::function<bool()>& holds);
   bool AwaitFrom(MemberId id, size_t n) {
-    return Await([&] { return From(id).size() >= n; });
+    return Await([&] { return CountFrom(id) >= n; });
   }
   bool AwaitActive(MemberId id, bool active = true) {
     return Await([&] { return (module_.ActiveSinceNs(id) != 0) == active; });

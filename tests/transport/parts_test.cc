@@ -5,8 +5,8 @@
 #include <random>
 #include <set>
 
+#include "plugins/transport-common/timers.h"
 #include "plugins/transport-h2/gzip.h"
-#include "plugins/transport-h2/timers.h"
 #include "plugins/transport-h2/wire.h"
 
 namespace tenon::transport_h2 {
@@ -56,6 +56,8 @@ TEST(WireFormatTest, ContentTypes) {
 }
 
 TEST(TimersTest, FireInOrderWhateverHappens) {
+  using transport::Timer;
+  using transport::Timers;
   struct Alarm {
     Timer timer;
     uint64_t when = 0;

@@ -1,36 +1,32 @@
-#include "plugins/transport-h2/peer_client.h"
+#include "plugins/transport-common/peer_client.h"
 
 #include <algorithm>
 #include <utility>
 
+#include "plugins/transport-common/peer_call.h"
+#include "plugins/transport-common/peer_link.h"
 #include "plugins/transport-common/peer_wire.h"
 #include "plugins/transport-common/slice.h"
-#include "plugins/transport-h2/peer_call.h"
-#include "plugins/transport-h2/peer_link.h"
 
-namespace tenon::transport_h2 {
-
-using transport::Address;
-using transport::View;
-
+namespace tenon::transport {
 namespace {
 
 // Of the mailbox: more than all queues of a large cluster would take.
-constexpr size_t kMaxLetters = 16 * transport::kMaxQueuedMessages;
-constexpr size_t kMaxMailBytes = 4 * transport::kMaxQueuedBytes;
+constexpr size_t kMaxLetters = 16 * kMaxQueuedMessages;
+constexpr size_t kMaxMailBytes = 4 * kMaxQueuedBytes;
 
 Result<Address> ParsePeerUrl(std::string_view url) {
-  ASSIGN_OR_RETURN(Address address, transport::ParseUrl(url));
+  ASSIGN_OR_RETURN(Address address, ParseUrl(url));
   if (address.tls) {
     return absl::UnimplementedError(
-        ToAbsl(fmt::format("TLS between members is not built yet in transport-h2: {} cannot be dialled", url)));
+        ToAbsl(fmt::format("TLS between members is not built yet: {} cannot be dialled", url)));
   }
   return address;
 }
 
 }  // namespace
 
-PeerClient::PeerClient(const tenon_host* host, const tenon_host_peer_v1* peer, const transport::PeerMetrics& metrics)
+PeerClient::PeerClient(const tenon_host* host, const tenon_host_peer_v1* peer, const PeerMetrics& metrics)
     : host_(host),
       peer_(peer),
       exec_(static_cast<const tenon_host_exec_v1*>(host->get(host, TENON_HOST_EXEC))),
@@ -50,7 +46,7 @@ void PeerClient::Post(F fill) {
     fill();
     post = !std::exchange(posted_, true);
   }
-  if (post) loop_->Post(this);
+  if (post) loop_->Run([this] { EmptyMailbox(); });
 }
 
 Status PeerClient::SetPeer(uint64_t id, const tenon_slice* urls, size_t n) {
@@ -68,7 +64,7 @@ void PeerClient::Send(tenon_peer_msg* messages, size_t n) {
   Post([&] {
     for (size_t i = 0; i < n; ++i) {
       const tenon_peer_msg& m = messages[i];
-      const size_t bytes = transport::Length(m.bytes);
+      const size_t bytes = Length(m.bytes);
       if (mail_.letters.size() >= kMaxLetters || mail_bytes_ > kMaxMailBytes) {
         full_.push_back(m.to);
         kept = std::min(kept, i);
@@ -83,8 +79,8 @@ void PeerClient::Send(tenon_peer_msg* messages, size_t n) {
 
 void PeerClient::Call(uint64_t to, std::string_view url, std::string_view method, tenon_bufs request,
                       int64_t timeout_ns, tenon_done done) {
-  const uint64_t deadline_ns = timeout_ns <= 0 ? UINT64_MAX : Loop::NowNs() + static_cast<uint64_t>(timeout_ns);
-  Wish wish{to, {}, new PeerCall(std::string(method), request, deadline_ns, done)};
+  const uint64_t deadline_ns = timeout_ns <= 0 ? UINT64_MAX : MonoNs() + static_cast<uint64_t>(timeout_ns);
+  Wish wish{to, {}, loop_->NewCall(std::string(method), request, deadline_ns, done)};
   if (to == 0) {
     Result<Address> address = ParsePeerUrl(url);
     if (!address.ok()) return loop_->Run([call = wish.call, why = address.status()] { call->Fail(why); });
@@ -114,7 +110,7 @@ void PeerClient::Drain() {
 // ---- the loop carries it out ----------------------------------------------------------------------------------------
 
 // Changes first: what is sent to a new member behind set_peer shall find it.
-void PeerClient::Arrived() {
+void PeerClient::EmptyMailbox() {
   std::vector<uint64_t> full;
   {
     std::lock_guard lock(mutex_);
@@ -154,7 +150,7 @@ void PeerClient::Apply(Change change) {
     uint64_t cluster_id = 0, self = 0;
     Self(&cluster_id, &self);
     member = &members_[change.id];
-    *member = {std::make_shared<PeerLink>(*this, change.id, true), std::make_shared<PeerLink>(*this, change.id, false),
+    *member = {loop_->NewLink(*this, change.id, true), loop_->NewLink(*this, change.id, false),
                metrics_.To(self, change.id)};
   }
   member->urgent->SetAddresses(change.addresses);
@@ -167,22 +163,20 @@ void PeerClient::Deliver(const Letter& letter) {
     TENON_RELEASE(letter.bytes);
     return Lost(letter.to);
   }
-  auto* message = new Reply;
-  message->Set(letter.bytes, true);
-  (letter.urgent ? member->urgent : member->bulk)->Send(message);
+  (letter.urgent ? member->urgent : member->bulk)->Send(letter.bytes);
 }
 
 void PeerClient::Carry(const Wish& wish) {
   if (draining_) return wish.call->Fail(absl::UnavailableError("peer: this member is stopping"));
   if (wish.to == 0) {
-    const std::shared_ptr<PeerLink> guest = guests_.emplace_back(std::make_shared<PeerLink>(*this, 0, true));
+    const std::shared_ptr<PeerLink> guest = guests_.emplace_back(loop_->NewLink(*this, 0, true));
     return guest->CallAt(wish.address, wish.call);
   }
   Member* member = Find(wish.to);
   if (member == nullptr) {
     return wish.call->Fail(absl::UnavailableError(ToAbsl(fmt::format("peer: there is no member {:x}", wish.to))));
   }
-  (transport::IsBulkCall(wish.call->method()) ? member->bulk : member->urgent)->Call(wish.call);
+  (IsBulkCall(wish.call->method()) ? member->bulk : member->urgent)->Call(wish.call);
 }
 
 void PeerClient::Resolve(const Address& address, std::function<void(const Result<std::vector<Endpoint>>&)> then) {
@@ -193,8 +187,8 @@ void PeerClient::Resolve(const Address& address, std::function<void(const Result
   };
   const auto ask = [](void* ctx) {
     const std::unique_ptr<Question> question(static_cast<Question*>(ctx));
-    Loop& loop = question->client.loop();
-    auto found = std::make_shared<Result<std::vector<Endpoint>>>(transport_h2::Resolve(question->address));
+    PeerLoop& loop = question->client.loop();
+    auto found = std::make_shared<Result<std::vector<Endpoint>>>(transport::Resolve(question->address));
     loop.Run([&loop, found, then = std::move(question->then)] {
       loop.ExchangeEnded();
       then(*found);
@@ -229,11 +223,11 @@ void PeerClient::SetInactive(uint64_t id) {
 void PeerClient::Lost(uint64_t id) {
   if (std::find(lost_.begin(), lost_.end(), id) != lost_.end()) return;
   lost_.push_back(id);
-  if (lost_.size() == 1) loop_->Post(&report_);
+  if (lost_.size() == 1) loop_->Run([this] { Report(); });
 }
 
-void PeerClient::Report::Arrived() {
-  for (const uint64_t id : std::exchange(client.lost_, {})) client.peer_->unreachable(client.host_, id);
+void PeerClient::Report() {
+  for (const uint64_t id : std::exchange(lost_, {})) peer_->unreachable(host_, id);
 }
 
 void PeerClient::CountSent(uint64_t id, size_t bytes) {
@@ -250,4 +244,4 @@ void PeerClient::CountRoundTrip(uint64_t id, uint64_t ns) {
     metrics_.Observe(member->metrics.round_trip, static_cast<double>(ns) * 1e-9);
 }
 
-}  // namespace tenon::transport_h2
+}  // namespace tenon::transport

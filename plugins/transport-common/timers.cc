@@ -1,6 +1,6 @@
-#include "plugins/transport-h2/timers.h"
+#include "plugins/transport-common/timers.h"
 
-namespace tenon::transport_h2 {
+namespace tenon::transport {
 
 void Timers::Set(Timer* timer, uint64_t when_ns) {
   if (!timer->set()) {
@@ -60,4 +60,4 @@ void Timers::Down(size_t at, Entry entry) {
   Put(at, entry);
 }
 
-}  // namespace tenon::transport_h2
+}  // namespace tenon::transport

@@ -7,7 +7,7 @@
 #include "kernel/base/status.h"
 #include "plugins/transport-common/listener.h"
 
-namespace tenon::transport_h2 {
+namespace tenon::transport {
 
 struct Endpoint {
   sockaddr_storage address{};
@@ -15,11 +15,11 @@ struct Endpoint {
 };
 
 // Without asking anybody: of a unix socket or a numeric address. NotFound: the host is a name.
-Result<std::vector<Endpoint>> ResolveNow(const transport::Address& address);
+Result<std::vector<Endpoint>> ResolveNow(const Address& address);
 // Asks the system's resolver, which may take its time. [any but a loop]
-Result<std::vector<Endpoint>> Resolve(const transport::Address& address);
+Result<std::vector<Endpoint>> Resolve(const Address& address);
 
 // A socket that connects, or has; it does not block. What became of it, the first read or write tells.
 Result<int> Dial(const Endpoint& endpoint);
 
-}  // namespace tenon::transport_h2
+}  // namespace tenon::transport

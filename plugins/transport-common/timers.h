@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace tenon::transport_h2 {
+namespace tenon::transport {
 
 // Lives inside what it belongs to; cancelled before that goes.
 struct Timer {
@@ -40,4 +40,4 @@ class Timers {
   std::vector<Entry> heap_;
 };
 
-}  // namespace tenon::transport_h2
+}  // namespace tenon::transport

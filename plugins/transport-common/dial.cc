@@ -1,4 +1,4 @@
-#include "plugins/transport-h2/dial.h"
+#include "plugins/transport-common/dial.h"
 
 #include <netdb.h>
 #include <netinet/in.h>
@@ -13,10 +13,10 @@
 
 #include "plugins/transport-common/peer_wire.h"
 
-namespace tenon::transport_h2 {
+namespace tenon::transport {
 namespace {
 
-Result<std::vector<Endpoint>> Ask(const transport::Address& address, int flags) {
+Result<std::vector<Endpoint>> Ask(const Address& address, int flags) {
   std::vector<Endpoint> endpoints;
   if (address.local) {
     Endpoint& endpoint = endpoints.emplace_back();
@@ -45,14 +45,14 @@ Result<std::vector<Endpoint>> Ask(const transport::Address& address, int flags) 
 
 }  // namespace
 
-Result<std::vector<Endpoint>> ResolveNow(const transport::Address& address) { return Ask(address, AI_NUMERICHOST); }
-Result<std::vector<Endpoint>> Resolve(const transport::Address& address) { return Ask(address, 0); }
+Result<std::vector<Endpoint>> ResolveNow(const Address& address) { return Ask(address, AI_NUMERICHOST); }
+Result<std::vector<Endpoint>> Resolve(const Address& address) { return Ask(address, 0); }
 
 Result<int> Dial(const Endpoint& endpoint) {
   const int fd = socket(endpoint.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return absl::UnavailableError(ToAbsl(fmt::format("socket: {}", strerror(errno))));
   if (endpoint.address.ss_family != AF_UNIX) {
-    const int on = 1, silence_ms = static_cast<int>(transport::kSilenceNs / 1'000'000);
+    const int on = 1, silence_ms = static_cast<int>(kSilenceNs / 1'000'000);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     // What was sent and is not acknowledged for so long: the other end, or the way there or back, is gone.
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence_ms, sizeof silence_ms);
@@ -65,4 +65,4 @@ Result<int> Dial(const Endpoint& endpoint) {
   return absl::UnavailableError(ToAbsl(fmt::format("connect: {}", strerror(error))));
 }
 
-}  // namespace tenon::transport_h2
+}  // namespace tenon::transport

@@ -8,24 +8,22 @@
 #include <unordered_map>
 #include <vector>
 
+#include "kernel/base/status.h"
+#include "plugins/transport-common/dial.h"
+#include "plugins/transport-common/peer_loop.h"
 #include "plugins/transport-common/peer_metrics.h"
-#include "plugins/transport-h2/dial.h"
-#include "plugins/transport-h2/loop.h"
 #include "tenon/abi/peer.h"
 
-namespace tenon::transport_h2 {
-
-class PeerCall;
-class PeerLink;
+namespace tenon::transport {
 
 // Other threads leave their wishes in a mailbox, which the loop empties in one go; nothing else is shared but the times
 // since which members are reachable.
-class PeerClient final : private Item {
+class PeerClient final {
  public:
-  PeerClient(const tenon_host* host, const tenon_host_peer_v1* peer, const transport::PeerMetrics& metrics);
+  PeerClient(const tenon_host* host, const tenon_host_peer_v1* peer, const PeerMetrics& metrics);
   ~PeerClient();
 
-  void Start(Loop& loop) { loop_ = &loop; }  // [main]; the loop outlives what is called
+  void Start(PeerLoop& loop) { loop_ = &loop; }  // [main]; the loop outlives what is called
   // No new connections and calls; sends what is queued. Before the loop's own Drain. [main]
   void Drain();
 
@@ -37,11 +35,11 @@ class PeerClient final : private Item {
   uint64_t ActiveSinceNs(uint64_t id);
 
   // ---- for links [loop]
-  Loop& loop() { return *loop_; }
+  PeerLoop& loop() { return *loop_; }
   const tenon_host* host() const { return host_; }
   void Self(uint64_t* cluster_id, uint64_t* member_id) const { peer_->self(host_, cluster_id, member_id); }
   // `then` on the loop's thread, later.
-  void Resolve(const transport::Address& address, std::function<void(const Result<std::vector<Endpoint>>&)> then);
+  void Resolve(const Address& address, std::function<void(const Result<std::vector<Endpoint>>&)> then);
   void SetActive(uint64_t id, uint64_t since_ns);
   void SetInactive(uint64_t id);
   // The kernel hears of it at the end of the turn, once for all that was lost in it.
@@ -54,11 +52,11 @@ class PeerClient final : private Item {
  private:
   struct Member {
     std::shared_ptr<PeerLink> urgent, bulk;
-    transport::PeerMetrics::Sent metrics;
+    PeerMetrics::Sent metrics;
   };
   struct Change {
     uint64_t id;
-    std::vector<transport::Address> addresses;  // none: the member is gone
+    std::vector<Address> addresses;  // none: the member is gone
   };
   struct Letter {
     uint64_t to;
@@ -67,7 +65,7 @@ class PeerClient final : private Item {
   };
   struct Wish {
     uint64_t to;
-    transport::Address address;  // with to == 0
+    Address address;  // with to == 0
     PeerCall* call;
   };
   struct Mail {
@@ -75,27 +73,20 @@ class PeerClient final : private Item {
     std::vector<Letter> letters;
     std::vector<Wish> calls;
   };
-  struct Report final : Item {
-    explicit Report(PeerClient& client) : client(client) {}
-    void Arrived() override;
-    void Unheld() override {}
-    PeerClient& client;
-  };
-
-  void Arrived() override;  // mail
-  void Unheld() override {}
+  void EmptyMailbox();
   template <class F>
   void Post(F fill);  // under the lock
   void Apply(Change change);
   void Deliver(const Letter& letter);
   void Carry(const Wish& wish);
+  void Report();
   Member* Find(uint64_t id);
 
   const tenon_host* const host_;
   const tenon_host_peer_v1* const peer_;
   const tenon_host_exec_v1* const exec_;
-  const transport::PeerMetrics& metrics_;
-  Loop* loop_ = nullptr;
+  const PeerMetrics& metrics_;
+  PeerLoop* loop_ = nullptr;
 
   std::mutex mutex_;
   Mail mail_;                   // under mutex_
@@ -108,11 +99,10 @@ class PeerClient final : private Item {
   std::unordered_map<uint64_t, Member> members_;
   std::vector<std::shared_ptr<PeerLink>> guests_;
   std::vector<uint64_t> lost_;
-  Report report_{*this};
   bool draining_ = false;
 
   std::mutex active_mutex_;
   std::unordered_map<uint64_t, uint64_t> active_since_ns_;  // under active_mutex_
 };
 
-}  // namespace tenon::transport_h2
+}  // namespace tenon::transport
