@@ -50,6 +50,7 @@ class SimDisk::SimFile : public File {
     const bool lies = disk_.mutant_ == Mutant::kAckBeforeSync || disk_.mutant_ == Mutant::kEventBeforeSync;
     if (lies && is_log) return disk_.Before("no sync", path(), 0, 1'000);
     RETURN_IF_ERROR(disk_.Before("fdatasync", path(), 0, 90'000));
+    disk_.WaitWhileStuck(is_log);
     if (Strikes(disk_.sync_error_in_)) {
       disk_.counts_[Fault::kSyncError]++;
       disk_.struck_ = true;
@@ -97,6 +98,34 @@ Status SimDisk::Before(std::string_view operation, const std::string& path, uint
     platter_.CutPowerAt(0);
   }
   return Ok();
+}
+
+void SimDisk::WaitWhileStuck(bool is_log) {
+  const uint64_t now = scheduler_.MonoNs();
+  if (is_log && stick_for_ns_ > 0 && scheduler_.MayStandStill()) {
+    stuck_until_ns_ = now + std::exchange(stick_for_ns_, 0);
+    counts_[Fault::kStuckDisk]++;
+    stuck_began_();
+    scheduler_.StandStill(stuck_until_ns_);
+    Unstick();
+  } else if (stuck_until_ns_ > now) {
+    // Other files: what is done behind this is seen at once, so it may not be late for ever.
+    scheduler_.Spend(std::min<uint64_t>(stuck_until_ns_ - now, 2'000'000'000));
+  }
+}
+
+void SimDisk::Stick(Scheduler::Queue& log_thread, uint64_t for_ns, std::function<void()> began) {
+  if (stuck()) return;
+  stuck_thread_ = &log_thread;
+  log_thread.set_may_stand_still(true);
+  stick_for_ns_ = for_ns;
+  stuck_began_ = std::move(began);
+}
+
+void SimDisk::Unstick() {
+  if (stuck_thread_ != nullptr) stuck_thread_->set_may_stand_still(false);
+  stuck_thread_ = nullptr;
+  stick_for_ns_ = stuck_until_ns_ = 0;
 }
 
 Status SimDisk::Changing(std::string_view operation, const std::string& path, uint64_t bytes, uint64_t typical_ns) {
@@ -157,6 +186,7 @@ void SimDisk::MakeSpace() {
 
 void SimDisk::Restarted() {
   power_cut_in_.reset();
+  Unstick();  // a new process finds a disk that answers
   power_is_off_ = struck_ = sync_failed_ = false;
 }
 void SimDisk::KillProcess() {

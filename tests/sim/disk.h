@@ -53,8 +53,13 @@ class SimDisk : public Disk {
     sync_error_in_.reset();
     power_cut_in_.reset();
     slow_until_ns_ = 0;
+    if (!stuck()) Unstick();
   }
   void SetSlowUntil(uint64_t mono_ns) { slow_until_ns_ = mono_ns; }
+  // The next sync of the log, which runs on that thread, begins only after so long and holds the thread up; what is
+  // synced meanwhile is slow. `began` is called when it does.
+  void Stick(Scheduler::Queue& log_thread, uint64_t for_ns, std::function<void()> began);
+  bool stuck() const { return stuck_until_ns_ > scheduler_.MonoNs(); }
   void FillUp(uint64_t spare_bytes);
   void MakeSpace();
   bool full() const { return full_; }
@@ -82,6 +87,8 @@ class SimDisk : public Disk {
   class SimFile;
   Status Before(std::string_view operation, const std::string& path, uint64_t bytes, uint64_t typical_ns);
   Status Changing(std::string_view operation, const std::string& path, uint64_t bytes, uint64_t typical_ns);
+  void WaitWhileStuck(bool is_log);
+  void Unstick();
   void Restarted();
 
   struct DamageDone {
@@ -102,6 +109,9 @@ class SimDisk : public Disk {
   const Mutant mutant_;
   std::optional<uint64_t> write_error_in_, sync_error_in_, power_cut_in_;
   uint64_t slow_until_ns_ = 0;
+  uint64_t stick_for_ns_ = 0, stuck_until_ns_ = 0;
+  Scheduler::Queue* stuck_thread_ = nullptr;
+  std::function<void()> stuck_began_;
   bool full_ = false, power_is_off_ = false, struck_ = false, sync_failed_ = false;
   std::optional<DamageDone> damage_;
   std::string watched_folder_;

@@ -59,6 +59,7 @@ void World::Strike(Fault fault) {
       if (random_.Chance(50)) {
         const uint64_t pause_ns = random_.Between(50, 3000) * kMillisecond;
         scheduler_.Pause(pause_ns);
+        paused_ns_ = scheduler_.MonoNs();
         ledger_.Paused(pause_ns);
       } else {
         m.clock.MoveWallClock(static_cast<int64_t>(random_.Below(7200 * kSecond)) -
@@ -81,6 +82,7 @@ void World::Strike(Fault fault) {
       random_.Chance(50) ? Kill(m) : LosePower(m);
       if (DamageCopy(m)) counts_[fault]++;
       return StartLater(m, 500);
+    case Fault::kStuckDisk: return StickDisk();
     default: return;
   }
 }
@@ -154,6 +156,30 @@ void World::StrikeNetwork(Fault fault) {
   }
 }
 
+// A leader whose disk does not answer hands over after the time of an election, and after two it leads no longer,
+// whoever takes over.
+void World::StickDisk() {
+  Machine* const leader = random_.Chance(60) ? serving_.PickLeader(random_) : nullptr;
+  Machine& m = leader != nullptr ? *leader : AnyMachine();
+  // One in four answers to nobody ever again: somebody must kill the process.
+  const uint64_t for_ns = random_.Chance(25) ? 100'000 * kSecond : random_.Between(1000, 20'000) * kMillisecond;
+  m.disk.Stick(m.options.own_wal_thread ? m.threads.wal : m.threads.node, for_ns, [this, &m] {
+    // One whose node thread writes its log by itself hangs as a whole: the others leave it.
+    if (m.member == nullptr || !m.options.own_wal_thread || alone()) return;
+    const uint64_t began_ns = scheduler_.MonoNs();
+    const uint64_t judged_ns =
+        began_ns + 3 * static_cast<uint64_t>(m.options.election_ticks) * m.options.node.tick_ns + kSecond;
+    queue_.PostAt(judged_ns, [this, &m, life = m.life, began_ns] {
+      const bool stood_still = m.clock.standing_until_ns() > began_ns || paused_ns_ > began_ns;
+      if (m.member == nullptr || m.life != life || !m.disk.stuck() || stood_still) return;
+      counts_[Check::kGaveUp]++;
+      if (m.member->leads()) {
+        throw Violation(fmt::format("member {} leads, long after its disk got stuck", m.index));
+      }
+    });
+  });
+}
+
 bool World::DamageCopy(Machine& m) {
   const auto files = [&](const char* directory, std::string_view suffix) {
     std::vector<std::string> paths;
@@ -186,6 +212,10 @@ void World::EndFaults() {
   for (const auto& m : machines_) {
     m->clock.GoOn();
     m->disk.Disarm();
+    if (m->disk.stuck()) {
+      Kill(*m);
+      StartLater(*m, 300);
+    }
     m->disk.MakeSpace();
   }
 }

@@ -18,6 +18,7 @@ enum class Fault : int {
   kRestart,     // an orderly stop and a start
   kDamage,      // a flipped bit in the log while the member is down
   kDamageCopy,  // the same in an index snapshot, or in the newer of two streams: nothing may be lost
+  kStuckDisk,   // a sync of the log does not return for seconds, or until the process is killed; often the leader's
   // Of several members.
   kPause,      // SIGSTOP of one of them: it stands still while the others go on
   kPartition,  // the members fall into two groups that do not hear each other
@@ -30,12 +31,12 @@ enum class Fault : int {
   kHandOver,   // the leader is told to hand over
   kShift,      // one partition follows another without a pause, with kills between: logs come apart and meet others
 };
-inline constexpr int kSingleFaults = 11;  // those that one member can have
-inline constexpr int kFaults = 21;
+inline constexpr int kSingleFaults = 12;  // those that one member can have
+inline constexpr int kFaults = 22;
 inline constexpr std::string_view kFaultNames[kFaults] = {
-    "kill",       "power-loss", "power-cut",   "write-error",  "sync-error", "disk-full", "slow-disk",
-    "clock-jump", "restart",    "damaged-log", "damaged-copy", "pause",      "partition", "one-way",
-    "lossy-link", "slow-link",  "repeated",    "kill-all",     "darkness",   "hand-over", "shifting"};
+    "kill",      "power-loss",  "power-cut",    "write-error", "sync-error", "disk-full", "slow-disk", "clock-jump",
+    "restart",   "damaged-log", "damaged-copy", "stuck-disk",  "pause",      "partition", "one-way",   "lossy-link",
+    "slow-link", "repeated",    "kill-all",     "darkness",    "hand-over",  "shifting"};
 
 enum class Check : int {
   kAnswers,      // a write's whole answer equals the model's
@@ -59,6 +60,8 @@ enum class Check : int {
   kStatesMatch,  // members that have applied the same are at the same term and revision
   kOnQuorum,     // an acknowledged write is on the disks of a quorum
   kConverged,    // after the faults all members have the same, without anybody's help
+  kGaveUp,       // a leader whose log is stuck no longer leads two elections later
+  kStateHashes,  // in the end the members' state hashes are the same, and nobody raised CORRUPT
   // Of watches; the nine that etcd promises, unique being a part of ordered.
   kWatchOrdered,    // nothing that was told, or promised to be over, comes again; what comes is newer
   kWatchAtomic,     // a revision of several changes came in one response
@@ -90,7 +93,7 @@ enum class Check : int {
   kFromStream,          // with a stream
   kFetched,             // with the state of another member
 };
-inline constexpr int kChecks = 47;
+inline constexpr int kChecks = 49;
 inline constexpr std::string_view kCheckNames[kChecks] = {"answers",
                                                           "survival",
                                                           "discovered",
@@ -111,6 +114,8 @@ inline constexpr std::string_view kCheckNames[kChecks] = {"answers",
                                                           "states-match",
                                                           "on-quorum",
                                                           "converged",
+                                                          "gave-up",
+                                                          "state-hashes",
                                                           "watch-ordered",
                                                           "watch-atomic",
                                                           "watch-reliable",

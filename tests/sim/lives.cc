@@ -146,7 +146,7 @@ void World::LookAfter(Machine& m) {
     m.kill_in = random_.Below(60);  // the process needs a moment to end
     m.kill_loses_power = random_.Chance(30);
   }
-  if (m.stop_requested) {
+  if (m.stop_requested && !m.disk.stuck()) {  // it would wait for the disk, and all the world with it
     StopOrderly(m);
     return StartLater(m, 300);
   }

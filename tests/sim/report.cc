@@ -29,6 +29,8 @@ std::vector<std::string> Batch::Idle() const {
       case Check::kLogsMatch:
       case Check::kStatesMatch:
       case Check::kFetched:
+      case Check::kGaveUp:
+      case Check::kStateHashes:
       case Check::kConverged: return clusters_;
       case Check::kNotApplied:
       case Check::kOtherEngine:

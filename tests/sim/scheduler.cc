@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernel/base/check.h"
+
 namespace tenon::sim {
 
 void Scheduler::Queue::Post(Task task) {
@@ -26,7 +28,8 @@ void Scheduler::Queue::PostAt(uint64_t world_ns, Task task) {
 void Scheduler::Queue::RunOrPost(Task task) {
   const uint64_t now = scheduler_.MonoNs();
   const bool idle = busy_until_ <= now && (tasks_.empty() || tasks_.begin()->first.first > now);
-  if (!idle || scheduler_.current_ == this || scheduler_.random_.Chance(50)) return Post(std::move(task));
+  if (!idle || may_stand_still_ || scheduler_.current_ == this || scheduler_.random_.Chance(50))
+    return Post(std::move(task));
   struct StandIn {  // also when a failed CHECK throws
     Queue& queue;
     Queue* const caller = std::exchange(queue.scheduler_.current_, &queue);
@@ -40,6 +43,7 @@ void Scheduler::Queue::RunOrPost(Task task) {
 }
 
 void Scheduler::Queue::Clear() {
+  strand_.reset();
   while (!tasks_.empty()) {
     const auto dropped = std::move(tasks_);  // what a task owns may post when it is destroyed
     tasks_.clear();
@@ -54,8 +58,8 @@ void Scheduler::Queue::Drain() {
 }
 
 uint64_t Scheduler::Queue::NextAt() const {
-  if (tasks_.empty()) return UINT64_MAX;
-  const uint64_t at = std::max(busy_until_, tasks_.begin()->first.first);
+  if (tasks_.empty() && strand_ == nullptr) return UINT64_MAX;
+  const uint64_t at = strand_ != nullptr ? busy_until_ : std::max(busy_until_, tasks_.begin()->first.first);
   return machine_ == nullptr ? at : std::max(at, machine_->standing_until_ns());
 }
 
@@ -79,23 +83,42 @@ bool Scheduler::Step() {
 
 void Scheduler::Run(Queue& queue) {
   now_ns_ = std::max(now_ns_, queue.NextAt());
-  auto first = queue.tasks_.extract(queue.tasks_.begin());
   trace_.Add(queue.id_);
   trace_.Add(now_ns_);
   steps_++;
   last_ = current_ = &queue;
   spent_ns_ = random_.Between(200, 20'000);
+  stands_until_ = 0;
   struct Leave {  // also when a failed CHECK throws
     Scheduler& scheduler;
     Queue& queue;
     ~Leave() {
-      queue.busy_until_ = scheduler.MonoNs();
+      queue.busy_until_ = std::max(scheduler.MonoNs(), scheduler.stands_until_);
       scheduler.spent_ns_ = 0;
       scheduler.current_ = nullptr;
     }
   } leave{*this, queue};
-  first.mapped()();
-  first.mapped() = nullptr;  // on its own thread
+  RunTask(queue);
+}
+
+void Scheduler::RunTask(Queue& queue) {
+  if (queue.strand_ == nullptr) {
+    auto first = queue.tasks_.extract(queue.tasks_.begin());
+    if (!queue.may_stand_still_) {
+      first.mapped()();
+      first.mapped() = nullptr;  // on its own thread
+      return;
+    }
+    queue.strand_ = std::make_unique<Strand>(std::move(first.mapped()));
+  }
+  queue.strand_->Go();
+  if (queue.strand_->done()) queue.strand_.reset();
+}
+
+void Scheduler::StandStill(uint64_t until_ns) {
+  CHECK(MayStandStill());
+  stands_until_ = until_ns;
+  current_->strand_->StandStill();
 }
 
 }  // namespace tenon::sim

@@ -15,6 +15,7 @@
 #include "kernel/ports/clock.h"
 #include "kernel/ports/executor.h"
 #include "tests/sim/random.h"
+#include "tests/sim/strand.h"
 
 namespace tenon::sim {
 
@@ -60,8 +61,11 @@ class Scheduler : public Clock {
     void RunOrPost(Task task) override;
     bool IsCurrent() const override { return scheduler_.current_ == this; }
     const MachineClock* machine() const { return machine_; }
-    // What waits is dropped, as when the process dies.
+    // What waits is dropped, as when the process dies, and what stands still in the middle.
     void Clear();
+    // While set, its tasks may call StandStill. That costs two switches of threads each.
+    void set_may_stand_still(bool may) { may_stand_still_ = may; }
+    bool may_stand_still() const { return may_stand_still_; }
     // Runs what is due until nothing is, on behalf of a main thread that waits for this one to end.
     void Drain();
 
@@ -74,6 +78,8 @@ class Scheduler : public Clock {
     MachineClock* const machine_;                          // null: the world's
     std::map<std::pair<uint64_t, uint64_t>, Task> tasks_;  // by due time, then by the order of posting
     uint64_t busy_until_ = 0;
+    bool may_stand_still_ = false;
+    std::unique_ptr<Strand> strand_;  // the task that stands still until busy_until_
   };
 
   Scheduler(uint64_t seed, Trace& trace) : random_(seed), trace_(trace) {}
@@ -89,6 +95,10 @@ class Scheduler : public Clock {
   uint64_t TaskBeganNs() const { return now_ns_; }
   // What runs now takes that long.
   void Spend(uint64_t ns) { (current_ != nullptr ? spent_ns_ : now_ns_) += ns; }
+  // What runs now waits there until then, as in a call that does not return: its thread does nothing else, the others
+  // go on and see what it has done so far. Its queue must allow it. Never returns if the process ends meanwhile.
+  void StandStill(uint64_t until_ns);
+  bool MayStandStill() const { return current_ != nullptr && current_->strand_ != nullptr && !main_waits_; }
   // Everything stands still, as machines that are suspended.
   void Pause(uint64_t ns) { now_ns_ += ns; }
 
@@ -102,6 +112,7 @@ class Scheduler : public Clock {
 
  private:
   void Run(Queue& queue);
+  void RunTask(Queue& queue);
 
   Random random_;
   Trace& trace_;
@@ -109,6 +120,7 @@ class Scheduler : public Clock {
   Queue* current_ = nullptr;
   uint64_t now_ns_ = 1'000'000'000, spent_ns_ = 0, sequence_ = 0, steps_ = 0;
   bool main_waits_ = false;
+  uint64_t stands_until_ = 0;  // of what runs now, if it stands still
   const Queue* last_ = nullptr;
   std::vector<Queue*> due_;
 };

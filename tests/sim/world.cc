@@ -246,7 +246,17 @@ void World::WaitUntilEqual() {
 
 void World::CheckAll() {
   for (const auto& m : machines_) checker_.CheckNow(*m->member, true);
-  counts_[Check::kConverged] += machines_.size() > 1;
+  if (alone()) return;
+  counts_[Check::kConverged]++;
+  // All have applied the same.
+  const uint64_t hash = machines_[0]->member->applier().state_hash().value();
+  for (const auto& m : machines_) {
+    if (m->member->alarms().Has(etcdserverpb::CORRUPT)) throw Violation("the alarm CORRUPT is up without a reason");
+    const uint64_t other = m->member->applier().state_hash().value();
+    if (other == hash) continue;
+    throw Violation(fmt::format("state hashes: member {} has {:x}, member 0 has {:x}", m->index, other, hash));
+  }
+  counts_[Check::kStateHashes]++;
 }
 
 }  // namespace tenon::sim

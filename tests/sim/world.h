@@ -68,6 +68,7 @@ class World {
   void StrikeNetwork(Fault fault);
   void Part(size_t one, size_t other, uint64_t until_ns);
   void Shift(uint64_t times);
+  void StickDisk();
   bool Enough() const;
   bool DamageCopy(Machine& m);
   void EndFaults();
@@ -93,6 +94,7 @@ class World {
   Clients clients_;
   Watchers watchers_;
   int lives_ = 0;
+  uint64_t paused_ns_ = 0;  // when all stood still last
   bool calm_ = false;
 };
 
