@@ -12,133 +12,193 @@ constexpr uint64_t kOperations = 500, kFaultsPerSeed = 8, kKindsPerSeed = 4;
 }  // namespace
 
 bool World::Enough() const {
+  if (counts_.operations < kOperations) return false;
+  if (!only_.empty() && next_strike_ > only_.back() + 2) return true;  // one more has come after the last of them
   uint64_t fired = 0, kinds = 0;
   for (const uint64_t n : counts_.faults) fired += n, kinds += n > 0;
-  return fired >= kFaultsPerSeed && kinds >= kKindsPerSeed && counts_.operations >= kOperations;
+  return fired >= kFaultsPerSeed && kinds >= kKindsPerSeed;
 }
 
-void World::NextFault() {
-  queue_.PostAfter(random_.Between(200, 2500) * kMillisecond, [this] {
+// Everything of a strike comes from the seed and its number alone, so that the others stay what they are when one is
+// left out.
+void World::NextStrike() {
+  const uint64_t number = next_strike_++;
+  Random random(Random(seed_ ^ (number + 1) * 0xd1342543de82ef95).Next());
+  if (number > 0) strike_ns_ += random.Between(200, 2500) * kMillisecond;
+  queue_.PostAt(strike_ns_, [this, number, random]() mutable {
     if (calm_) return;
-    // Those first that did not happen yet.
-    std::vector<Fault> missing;
-    for (const Fault f : enabled_) {
-      if (counts_[f] == 0) missing.push_back(f);
+    if (only_.empty() || std::binary_search(only_.begin(), only_.end(), number)) {
+      // All kinds come in turn, and some more at random.
+      const size_t n = enabled_.size();
+      const Fault fault = enabled_[random.Chance(60) ? number % n : random.Below(n)];
+      const uint64_t now = scheduler_.MonoNs();
+      trace_.Add(static_cast<uint64_t>(fault));
+      std::string words = number == 0                                ? StrikeFounding(random)
+                          : static_cast<int>(fault) >= kSingleFaults ? StrikeNetwork(fault, random)
+                                                                     : Strike(fault, random);
+      strikes_.push_back({number, now - begin_ns_, std::move(words)});
     }
-    const std::vector<Fault>& from = !missing.empty() && random_.Chance(60) ? missing : enabled_;
-    Strike(from[random_.Below(from.size())]);
-    NextFault();
+    NextStrike();
   });
 }
 
-void World::Strike(Fault fault) {
-  trace_.Add(static_cast<uint64_t>(fault));
-  if (static_cast<int>(fault) >= kSingleFaults) return StrikeNetwork(fault);
-  Machine& m = AnyMachine();
+std::string World::StrikeFounding(Random& random) {
+  std::string words;
+  for (const auto& m : machines_) {
+    if (!random.Chance(25)) continue;
+    const uint64_t after = random.Below(30);
+    m->disk.ArmPowerCut(after);
+    words += fmt::format("{}member {} loses its power {} operations of its disk after it began to be founded",
+                         words.empty() ? "" : ", ", m->index, after);
+  }
+  return words;
+}
+
+std::string World::Strike(Fault fault, Random& random) {
+  Machine& m = AnyMachine(random);
+  const auto say = [&](std::string_view what) {
+    return fmt::format("{} of member {}: {}", kFaultNames[static_cast<size_t>(fault)], m.index, what);
+  };
   switch (fault) {
     case Fault::kKill:
     case Fault::kPowerLoss:
-      if (m.member == nullptr || m.kill_in) return;
-      m.kill_in = random_.Below(200);
+      if (m.member == nullptr || m.kill_in) return {};
+      m.kill_in = random.Below(200);
       m.kill_loses_power = fault == Fault::kPowerLoss;
       counts_[fault]++;
-      return;
-    case Fault::kPowerCut: return m.disk.ArmPowerCut(random_.Below(60));
-    case Fault::kWriteError: return m.disk.ArmWriteError(random_.Below(20));
-    case Fault::kSyncError: return m.disk.ArmSyncError(random_.Below(20));
-    case Fault::kDiskFull:
-      if (m.disk.full()) return;
-      m.disk.FillUp(random_.Below(30'000));
-      queue_.PostAfter(random_.Between(200, 3000) * kMillisecond, [&m] { m.disk.MakeSpace(); });
-      return;
-    case Fault::kSlowDisk:
-      m.disk.SetSlowUntil(scheduler_.MonoNs() + random_.Between(100, 2000) * kMillisecond);
+      return say(fmt::format("in {} steps of its threads", *m.kill_in));
+    case Fault::kPowerCut:
+    case Fault::kWriteError:
+    case Fault::kSyncError: {
+      const uint64_t after = random.Below(fault == Fault::kPowerCut ? 60 : 20);
+      if (fault == Fault::kPowerCut) m.disk.ArmPowerCut(after);
+      if (fault == Fault::kWriteError) m.disk.ArmWriteError(after);
+      if (fault == Fault::kSyncError) m.disk.ArmSyncError(after);
+      return say(fmt::format("after {} more such operations of its disk", after));
+    }
+    case Fault::kDiskFull: {
+      if (m.disk.full()) return {};
+      const uint64_t spare = random.Below(30'000), for_ms = random.Between(200, 3000);
+      m.disk.FillUp(spare);
+      queue_.PostAfter(for_ms * kMillisecond, [&m] { m.disk.MakeSpace(); });
+      return say(fmt::format("{} bytes are left, for {} ms", spare, for_ms));
+    }
+    case Fault::kSlowDisk: {
+      const uint64_t for_ms = random.Between(100, 2000);
+      m.disk.SetSlowUntil(scheduler_.MonoNs() + for_ms * kMillisecond);
       counts_[fault]++;
-      return;
-    case Fault::kClockJump:
-      if (random_.Chance(50)) {
-        const uint64_t pause_ns = random_.Between(50, 3000) * kMillisecond;
-        scheduler_.Pause(pause_ns);
+      return say(fmt::format("for {} ms", for_ms));
+    }
+    case Fault::kClockJump: {
+      counts_[fault]++;
+      if (random.Chance(50)) {
+        const uint64_t pause_ms = random.Between(50, 3000);
+        scheduler_.Pause(pause_ms * kMillisecond);
         paused_ns_ = scheduler_.MonoNs();
-        ledger_.Paused(pause_ns);
-      } else {
-        m.clock.MoveWallClock(static_cast<int64_t>(random_.Below(7200 * kSecond)) -
-                              static_cast<int64_t>(3600 * kSecond));
+        ledger_.Paused(pause_ms * kMillisecond);
+        return fmt::format("clock-jump: all stand still for {} ms", pause_ms);
       }
-      counts_[fault]++;
-      return;
+      const int64_t by_s = static_cast<int64_t>(random.Below(7200)) - 3600;
+      m.clock.MoveWallClock(by_s * static_cast<int64_t>(kSecond));
+      return say(fmt::format("its wall clock by {} s", by_s));
+    }
     case Fault::kRestart:
-      if (!m.well()) return;
+      if (!m.well()) return {};
       m.stop_requested = true;  // main's work: outside of all threads
       counts_[fault]++;
-      return;
+      return say("in good order");
     case Fault::kDamage:
-      if (m.member == nullptr || m.disk.damaged()) return;
-      random_.Chance(50) ? Kill(m) : LosePower(m);
-      if (m.disk.Damage(Member::kWalDirectory, random_)) counts_[fault]++;
-      return StartLater(m, 500);
-    case Fault::kDamageCopy:
-      if (m.member == nullptr) return;
-      random_.Chance(50) ? Kill(m) : LosePower(m);
-      if (DamageCopy(m)) counts_[fault]++;
-      return StartLater(m, 500);
-    case Fault::kStuckDisk: return StickDisk();
-    default: return;
+    case Fault::kDamageCopy: {
+      if (m.member == nullptr || (fault == Fault::kDamage && m.disk.damaged())) return {};
+      const bool kill = random.Chance(50);
+      kill ? Kill(m) : LosePower(m);
+      StartLater(m, 500);
+      const bool done = fault == Fault::kDamage ? m.disk.Damage(Member::kWalDirectory, random) : DamageCopy(m, random);
+      counts_[fault] += done;
+      return say(fmt::format("it {}, {}", kill ? "is killed" : "loses its power",
+                             done ? "and a bit of a file flips" : "there is no file to damage"));
+    }
+    case Fault::kStuckDisk: return StickDisk(random);
+    default: return {};
   }
 }
 
 // Into two groups: `one` is in the one, `other` in the other.
-void World::Part(size_t one, size_t other, uint64_t until_ns) {
+std::string World::Part(size_t one, size_t other, uint64_t until_ns, Random& random) {
   const size_t n = machines_.size();
   std::vector<bool> left(n);
-  for (size_t i = 0; i < n; i++) left[i] = random_.Chance(50);
+  for (size_t i = 0; i < n; i++) left[i] = random.Chance(50);
   left[one] = true;
   left[other] = false;
+  std::string words = "on one side";
   for (size_t i = 0; i < n; i++) {
+    if (left[i]) words += fmt::format(" {}", i);
     for (size_t j = 0; j < n; j++) {
       if (left[i] != left[j]) network_.Cut(i, j, until_ns);
     }
   }
+  return words;
 }
 
-void World::Shift(uint64_t times) {
+void World::Shift(uint64_t times, Random random) {
   const size_t n = machines_.size();
-  const uint64_t lasts_ns = random_.Between(200, 2500) * kMillisecond;
-  const size_t one = random_.Below(n), other = (one + random_.Between(1, n - 1)) % n;
-  Part(one, other, scheduler_.MonoNs() + lasts_ns);
-  if (Machine& m = AnyMachine(); m.member != nullptr && random_.Chance(40)) {
-    random_.Chance(50) ? Kill(m) : LosePower(m);
+  const uint64_t lasts_ns = random.Between(200, 2500) * kMillisecond;
+  const size_t one = random.Below(n), other = (one + random.Between(1, n - 1)) % n;
+  Part(one, other, scheduler_.MonoNs() + lasts_ns, random);
+  Machine& m = *machines_[random.Below(n)];
+  if (m.member != nullptr && random.Chance(40)) {
+    random.Chance(50) ? Kill(m) : LosePower(m);
     StartLater(m, 300);
   }
   if (times == 0) return;
-  queue_.PostAfter(lasts_ns, [this, times] {
-    if (!calm_) Shift(times - 1);
+  queue_.PostAfter(lasts_ns, [this, times, random = std::move(random)] {
+    if (!calm_) Shift(times - 1, random);
   });
 }
 
-void World::StrikeNetwork(Fault fault) {
+std::string World::StrikeNetwork(Fault fault, Random& random) {
   const size_t n = machines_.size();
-  const size_t one = random_.Below(n), other = (one + random_.Between(1, n - 1)) % n;
-  const uint64_t until_ns = scheduler_.MonoNs() + random_.Between(100, 6000) * kMillisecond;
+  const size_t one = random.Below(n), other = (one + random.Between(1, n - 1)) % n;
+  const uint64_t for_ms = random.Between(100, 6000), until_ns = scheduler_.MonoNs() + for_ms * kMillisecond;
+  const std::string_view name = kFaultNames[static_cast<size_t>(fault)];
   counts_[fault]++;
   switch (fault) {
     case Fault::kPause: {
-      const uint64_t pause_ns = random_.Between(20, 5000) * kMillisecond;
-      machines_[one]->clock.StandStill(scheduler_.MonoNs() + pause_ns);
-      return ledger_.Paused(pause_ns);
+      const uint64_t pause_ms = random.Between(20, 5000);
+      machines_[one]->clock.StandStill(scheduler_.MonoNs() + pause_ms * kMillisecond);
+      ledger_.Paused(pause_ms * kMillisecond);
+      return fmt::format("pause of member {} for {} ms", one, pause_ms);
     }
-    case Fault::kPartition: return Part(one, other, until_ns);
-    case Fault::kShift: return Shift(random_.Between(3, 8));
-    case Fault::kOneWay:
+    case Fault::kPartition:
+      return fmt::format("partition: {}, for {} ms", Part(one, other, until_ns, random), for_ms);
+    case Fault::kShift: {
+      const uint64_t times = random.Between(3, 8);
+      Shift(times, random.Fork());
+      return fmt::format("{} partitions one after the other", times + 1);
+    }
+    case Fault::kOneWay: {
       // From one to one other, or to all, or from all to one.
-      for (size_t i = 0, shape = random_.Below(3); i < n; i++) {
+      const size_t shape = random.Below(3);
+      for (size_t i = 0; i < n; i++) {
         if (i == one || (shape == 0 && i != other)) continue;
         shape == 1 ? network_.Cut(i, one, until_ns) : network_.Cut(one, i, until_ns);
       }
-      return;
-    case Fault::kLossy: return network_.Lossy(one, other, random_.Between(10, 80), until_ns);
-    case Fault::kSlowLink: return network_.Slow(one, other, random_.Between(20, 1500) * kMillisecond, until_ns);
-    case Fault::kRepeat: return network_.Repeating(one, other, random_.Between(10, 80), until_ns);
+      return shape == 1   ? fmt::format("one-way: nothing reaches {}, for {} ms", one, for_ms)
+             : shape == 2 ? fmt::format("one-way: nobody hears {}, for {} ms", one, for_ms)
+                          : fmt::format("one-way: {} does not hear {}, for {} ms", other, one, for_ms);
+    }
+    case Fault::kLossy:
+    case Fault::kRepeat: {
+      const uint64_t percent = random.Between(10, 80);
+      fault == Fault::kLossy ? network_.Lossy(one, other, percent, until_ns)
+                             : network_.Repeating(one, other, percent, until_ns);
+      return fmt::format("{} from {} to {}: {} percent, for {} ms", name, one, other, percent, for_ms);
+    }
+    case Fault::kSlowLink: {
+      const uint64_t most_ms = random.Between(20, 1500);
+      network_.Slow(one, other, most_ms * kMillisecond, until_ns);
+      return fmt::format("{} from {} to {}: up to {} ms more, for {} ms", name, one, other, most_ms, for_ms);
+    }
     case Fault::kKillAll:
     case Fault::kDarkness:
       for (const auto& m : machines_) {
@@ -146,23 +206,23 @@ void World::StrikeNetwork(Fault fault) {
         fault == Fault::kDarkness ? LosePower(*m) : Kill(*m);
         StartLater(*m, 500);
       }
-      return;
+      return std::string(name);
     case Fault::kHandOver:
       for (const auto& m : machines_) {
         if (m->well() && m->member->leads()) m->member->node().HandOver([] {});
       }
-      return;
-    default: return;
+      return std::string(name);
+    default: return {};
   }
 }
 
 // A leader whose disk does not answer hands over after the time of an election, and after two it leads no longer,
 // whoever takes over.
-void World::StickDisk() {
-  Machine* const leader = random_.Chance(60) ? serving_.PickLeader(random_) : nullptr;
-  Machine& m = leader != nullptr ? *leader : AnyMachine();
+std::string World::StickDisk(Random& random) {
+  Machine* const leader = random.Chance(60) ? serving_.PickLeader(random) : nullptr;
+  Machine& m = leader != nullptr ? *leader : AnyMachine(random);
   // One in four answers to nobody ever again: somebody must kill the process.
-  const uint64_t for_ns = random_.Chance(25) ? 100'000 * kSecond : random_.Between(1000, 20'000) * kMillisecond;
+  const uint64_t for_ns = random.Chance(25) ? 100'000 * kSecond : random.Between(1000, 20'000) * kMillisecond;
   m.disk.Stick(m.options.own_wal_thread ? m.threads.wal : m.threads.node, for_ns, [this, &m] {
     // One whose node thread writes its log by itself hangs as a whole: the others leave it.
     if (m.member == nullptr || !m.options.own_wal_thread || alone()) return;
@@ -178,9 +238,10 @@ void World::StickDisk() {
       }
     });
   });
+  return fmt::format("stuck-disk of member {}: the next sync of its log, for {} ms", m.index, for_ns / kMillisecond);
 }
 
-bool World::DamageCopy(Machine& m) {
+bool World::DamageCopy(Machine& m, Random& random) {
   const auto files = [&](const char* directory, std::string_view suffix) {
     std::vector<std::string> paths;
     for (const std::string& name : m.disk.List(directory).value_or(std::vector<std::string>())) {
@@ -196,10 +257,10 @@ bool World::DamageCopy(Machine& m) {
   // next is written: a power loss may bring back one that was removed, but not the log behind it.
   const std::vector<std::string> damaged = files(Member::kStreamDirectory, ".damaged");
   const bool whole = damaged.empty() || (!streams.empty() && streams.back() > damaged.back());
-  if (streams.size() >= 2 && whole && random_.Chance(50)) {
-    m.disk.DamageCopy(streams.back(), random_);
+  if (streams.size() >= 2 && whole && random.Chance(50)) {
+    m.disk.DamageCopy(streams.back(), random);
   } else if (!indexes.empty()) {
-    m.disk.DamageCopy(indexes[random_.Below(indexes.size())], random_);
+    m.disk.DamageCopy(indexes[random.Below(indexes.size())], random);
   } else {
     return false;
   }
@@ -224,7 +285,7 @@ void World::NextAudit() {
   queue_.PostAfter(random_.Between(500, 3000) * kMillisecond, [this] {
     if (calm_) return;
     const bool look = mutant_ != Mutant::kEventBeforeSync;  // or a look would know what only watchers are to know
-    Machine& m = AnyMachine();
+    Machine& m = AnyMachine(random_);
     if (look && m.member != nullptr && m.ready && !m.fatal && !m.disk.power_is_off()) {
       checker_.CheckNow(*m.member, alone());
     }

@@ -1,12 +1,27 @@
 #include "tests/sim/report.h"
 
 #include "fmt/format.h"
+#include "fmt/ranges.h"
 
 namespace tenon::sim {
 
+std::string ReplayCommand(uint64_t seed, size_t members, const StrikeNumbers& only) {
+  const std::string command = fmt::format("./dev sim 1 --seed {} --members {}", seed, members);
+  return only.empty() ? command : fmt::format("{} --only-faults {}", command, fmt::join(only, ","));
+}
+
+std::string Describe(const std::vector<StrikeDone>& strikes) {
+  std::string out;
+  for (const StrikeDone& s : strikes) {
+    if (s.words.empty()) continue;
+    out += fmt::format("  {:4} at {:8.3f} s: {}\n", s.number, static_cast<double>(s.at_ns) * 1e-9, s.words);
+  }
+  return out;
+}
+
 std::string Failure(const Outcome& o) {
-  return fmt::format("seed {} ({} members) FAILED after {} steps: {}\n  replay: ./dev sim 1 --seed {} --members {}\n",
-                     o.seed, o.members, o.counts.steps, o.violation, o.seed, o.members);
+  return fmt::format("seed {} ({} members) FAILED after {} steps: {}\n  replay: {}\n", o.seed, o.members,
+                     o.counts.steps, o.violation, ReplayCommand(o.seed, o.members));
 }
 
 void Batch::Add(const Outcome& outcome) {

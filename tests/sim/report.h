@@ -7,6 +7,9 @@
 
 namespace tenon::sim {
 
+std::string ReplayCommand(uint64_t seed, size_t members, const StrikeNumbers& only = {});
+// A strike a line, in words.
+std::string Describe(const std::vector<StrikeDone>& strikes);
 // What was wrong, and the command that replays it.
 std::string Failure(const Outcome& outcome);
 

@@ -4,6 +4,8 @@
 
 #include "kernel/base/check.h"
 #include "kernel/base/log.h"
+#include "tests/sim/crash_line.h"
+#include "tests/sim/report.h"
 
 namespace tenon::sim {
 namespace {
@@ -76,14 +78,15 @@ size_t MembersOf(uint64_t seed) {
   return dice < 40 ? 1 : dice < 85 ? 3 : 5;
 }
 
-Outcome RunSeed(uint64_t seed, size_t members, Mutant mutant, bool verbose) {
+Outcome RunSeed(uint64_t seed, size_t members, Mutant mutant, bool verbose, const StrikeNumbers& only) {
+  SetCrashLine(ReplayCommand(seed, members, only));
   SetLogLevel(verbose ? LogLevel::kInfo : LogLevel::kFatal);
   const CheckHandler former = SetCheckHandler(ThrowCheck);
   Outcome outcome;
   outcome.seed = seed;
   outcome.members = members;
   {
-    World world(seed, members, mutant);
+    World world(seed, members, mutant, only);
     try {
       world.Run();
     } catch (const std::exception& e) {
@@ -91,13 +94,16 @@ Outcome RunSeed(uint64_t seed, size_t members, Mutant mutant, bool verbose) {
     }
     outcome.counts = world.counts();
     outcome.trace_hash = world.trace().hash();
+    outcome.strikes = world.strikes();
   }
   SetCheckHandler(former);
   return outcome;
 }
 
-World::World(uint64_t seed, size_t members, Mutant mutant)
-    : random_(seed * 0x9e3779b97f4a7c15 + 1),
+World::World(uint64_t seed, size_t members, Mutant mutant, StrikeNumbers only)
+    : seed_(seed),
+      only_(std::move(only)),
+      random_(seed * 0x9e3779b97f4a7c15 + 1),
       scheduler_(random_.Next(), trace_),
       queue_(scheduler_.NewQueue()),
       mutant_(mutant),
@@ -146,16 +152,14 @@ const Counts& World::counts() {
 }
 
 void World::Run() {
-  const uint64_t begin = scheduler_.MonoNs();
+  const uint64_t begin = begin_ns_ = strike_ns_ = scheduler_.MonoNs();
   if (mutant_ == Mutant::kEventBeforeSync) clients_.Deafen();
-  for (const auto& m : machines_) {
-    if (random_.Chance(25)) m->disk.ArmPowerCut(random_.Below(30));  // while it is being founded
-    StartMember(*m);
-  }
+  NextStrike();  // the first: while they are being founded
+  Steps([&] { return next_strike_ > 1; }, "the first strike");
+  for (const auto& m : machines_) StartMember(*m);
   clients_.Start();
   watchers_.Start();
   lease_holders_.Start();
-  NextFault();
   NextAudit();
   Steps([&] { return scheduler_.MonoNs() - begin >= kLength && Enough(); }, "the seed's faults");
 

@@ -18,27 +18,38 @@
 
 namespace tenon::sim {
 
+// Something that was made to go wrong. Its number and the seed say what it is, whatever other strikes there are.
+struct StrikeDone {
+  uint64_t number, at_ns;
+  std::string words;  // empty: it found nothing to strike
+};
+using StrikeNumbers = std::vector<uint64_t>;  // ascending
+
 struct Outcome {
   uint64_t seed = 0;
   size_t members = 1;
   Counts counts;
   uint64_t trace_hash = 0;
   std::string violation;  // empty: all is well
+  std::vector<StrikeDone> strikes;
 };
 
 // How many members a seed has, if nobody says: one, three, sometimes five.
 size_t MembersOf(uint64_t seed);
 // Runs a seed to its end, or to the first thing that is wrong. Sets the log's level and the handler of failed CHECKs.
-Outcome RunSeed(uint64_t seed, size_t members, Mutant mutant = Mutant::kNone, bool verbose = false);
+// `only`: no strikes but these; none given: all.
+Outcome RunSeed(uint64_t seed, size_t members, Mutant mutant = Mutant::kNone, bool verbose = false,
+                const StrikeNumbers& only = {});
 
 class World {
  public:
-  World(uint64_t seed, size_t members, Mutant mutant);
+  World(uint64_t seed, size_t members, Mutant mutant, StrikeNumbers only);
   ~World();
   void Run();  // throws a Violation
 
   const Counts& counts();
   const Trace& trace() const { return trace_; }
+  const std::vector<StrikeDone>& strikes() const { return strikes_; }
 
  private:
   // ---- lives: lives.cc ----
@@ -63,20 +74,24 @@ class World {
   void CheckAll();
 
   // ---- faults: faults.cc ----
-  void NextFault();
-  void Strike(Fault fault);
-  void StrikeNetwork(Fault fault);
-  void Part(size_t one, size_t other, uint64_t until_ns);
-  void Shift(uint64_t times);
-  void StickDisk();
+  void NextStrike();
+  // Each says in words what it did; nothing: it could do nothing.
+  std::string Strike(Fault fault, Random& random);
+  std::string StrikeNetwork(Fault fault, Random& random);
+  std::string StrikeFounding(Random& random);
+  std::string StickDisk(Random& random);
+  std::string Part(size_t one, size_t other, uint64_t until_ns, Random& random);
+  void Shift(uint64_t times, Random random);
   bool Enough() const;
-  bool DamageCopy(Machine& m);
+  bool DamageCopy(Machine& m, Random& random);
   void EndFaults();
   void NextAudit();
 
-  Machine& AnyMachine() { return *machines_[random_.Below(machines_.size())]; }
+  Machine& AnyMachine(Random& random) { return *machines_[random.Below(machines_.size())]; }
   bool alone() const { return machines_.size() == 1; }
 
+  const uint64_t seed_;
+  const StrikeNumbers only_;
   Counts counts_;
   Trace trace_;
   Random random_;
@@ -94,6 +109,8 @@ class World {
   Clients clients_;
   Watchers watchers_;
   int lives_ = 0;
+  uint64_t begin_ns_ = 0, strike_ns_ = 0, next_strike_ = 0;
+  std::vector<StrikeDone> strikes_;
   uint64_t paused_ns_ = 0;  // when all stood still last
   bool calm_ = false;
 };
