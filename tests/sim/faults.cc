@@ -169,8 +169,7 @@ std::string World::StrikeNetwork(Fault fault, Random& random) {
       ledger_.Paused(pause_ms * kMillisecond);
       return fmt::format("pause of member {} for {} ms", one, pause_ms);
     }
-    case Fault::kPartition:
-      return fmt::format("partition: {}, for {} ms", Part(one, other, until_ns, random), for_ms);
+    case Fault::kPartition: return fmt::format("partition: {}, for {} ms", Part(one, other, until_ns, random), for_ms);
     case Fault::kShift: {
       const uint64_t times = random.Between(3, 8);
       Shift(times, random.Fork());
@@ -227,8 +226,9 @@ std::string World::StickDisk(Random& random) {
     // One whose node thread writes its log by itself hangs as a whole: the others leave it.
     if (m.member == nullptr || !m.options.own_wal_thread || alone()) return;
     const uint64_t began_ns = scheduler_.MonoNs();
+    // What else the disk is asked for meanwhile takes two seconds (disk.cc), on the node's thread too.
     const uint64_t judged_ns =
-        began_ns + 3 * static_cast<uint64_t>(m.options.election_ticks) * m.options.node.tick_ns + kSecond;
+        began_ns + 3 * static_cast<uint64_t>(m.options.election_ticks) * m.options.node.tick_ns + 5 * kSecond;
     queue_.PostAt(judged_ns, [this, &m, life = m.life, began_ns] {
       const bool stood_still = m.clock.standing_until_ns() > began_ns || paused_ns_ > began_ns;
       if (m.member == nullptr || m.life != life || !m.disk.stuck() || stood_still) return;
