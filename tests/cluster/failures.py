@@ -201,13 +201,36 @@ def a_lost_quorum(world, cluster):
     report.check("the quorum is back: all members have one hash", len(set(hashes.values())) == 1, str(hashes))
 
 
+def members_over_both_transports(world):
+    """Two members speak through transport-h2 and one through transport-grpc, then all through that."""
+    if world.is_etcd:
+        return world.report.skip("members over both transports", "etcd has one")
+    if not (world.build / "lib/tenon/plugins/transport-grpc.so").exists():
+        return world.report.skip("members over both transports", "transport-grpc is not built")
+    for name, peers in (("mixed peers", ("h2", "h2", "grpc")), ("grpc peers", ("grpc",) * 3)):
+        cluster = Cluster(world.binary, world.folder(name.replace(" ", "-")), modules={})
+        for server, peer in zip(cluster, peers):
+            server.modules = {**server.modules, "peer": f"{{ use: {peer} }}"}
+        with cluster:
+            cluster.start()
+            with Load(cluster, name=name) as load:
+                load.await_more(200)
+                leader = cluster.leader()
+                leader.kill()
+                load.await_more()
+                leader.start()
+                load.await_more()
+                settle(world, cluster, load, name)
+
+
 STORIES = [a_follower_is_killed_and_catches_up, the_leader_is_killed, a_paused_leader_answers_nothing_stale,
            a_stopping_leader_hands_over, rolling_restart, what_clients_saw_is_linearizable, all_killed_at_once,
-           a_lost_quorum]
+           a_lost_quorum, members_over_both_transports]
 
 
 def run(world):
     with Cluster(world.binary, world.folder("failures")) as cluster:
         cluster.start()
-        for story in STORIES:
+        for story in STORIES[:-1]:
             world.story(story, cluster)
+    world.story(members_over_both_transports)
