@@ -41,13 +41,12 @@ bool IsWellFormed(std::string_view bytes) {
 }
 
 void Server::Propose(apply::Field field, std::string_view bytes, apply::Operation operation, Responder respond) const {
-  apply::Request request{ids.Next(), std::move(operation)};
-  std::string entry = apply::EncodeEntry(request.id, field, bytes);
-  if (entry.size() > limits.max_request_bytes) return respond.Error(errors::RequestTooLarge());
-  node.Propose(std::make_shared<const apply::Proposal>(
-      std::move(entry), std::move(request), [respond = std::move(respond)](const Status& status, Bufs answer) mutable {
-        respond(status, std::move(answer));
-      }));
+  auto proposal = apply::MakeProposal(ids.Next(), field, bytes, std::move(operation),
+                                      [respond = std::move(respond)](const Status& status, Bufs answer) mutable {
+                                        respond(status, std::move(answer));
+                                      });
+  if (proposal->bytes.size() > limits.max_request_bytes) return proposal->Complete(errors::RequestTooLarge(), {});
+  node.Propose(std::move(proposal));
 }
 
 void RegisterAbsent(Dispatcher& dispatcher, const Server& server) {

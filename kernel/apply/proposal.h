@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
@@ -38,5 +39,18 @@ class Proposal final : public raft::Payload {
   mutable Done done_;
   mutable std::atomic<bool> completed_{false};
 };
+
+// `message`: the operation's own bytes, as Field names them. `term`: Request::term.
+inline std::shared_ptr<const Proposal> MakeProposal(uint64_t id, Field field, std::string_view message,
+                                                    Operation operation, Proposal::Done done, Term term = {}) {
+  std::string entry = EncodeEntry(id, field, message, term);
+  return std::make_shared<const Proposal>(std::move(entry), Request{id, std::move(operation), term}, std::move(done));
+}
+
+// What a member proposes by itself, and proposes again if it is lost.
+template <class Message>
+std::shared_ptr<const Proposal> MakeProposal(uint64_t id, Field field, const Message& message) {
+  return MakeProposal(id, field, message.SerializeAsString(), message, [](const Status&, const Bufs&) {});
+}
 
 }  // namespace tenon::apply

@@ -522,9 +522,7 @@ Status Member::Close() {
 
 void Member::Propose(apply::Field field, std::string_view message, apply::Operation operation, Term term,
                      apply::Proposal::Done done) {
-  apply::Request request{ids_->Next(), std::move(operation), term};
-  std::string entry = apply::EncodeEntry(request.id, field, message, term);
-  node_->Propose(std::make_shared<const apply::Proposal>(std::move(entry), std::move(request), std::move(done)));
+  node_->Propose(apply::MakeProposal(ids_->Next(), field, message, std::move(operation), std::move(done), term));
 }
 
 }  // namespace tenon

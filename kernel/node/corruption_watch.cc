@@ -116,9 +116,7 @@ void CorruptionWatch::SetAlarm(MemberId member, bool up, Index at) {
   request.set_action(up ? etcdserverpb::AlarmRequest::ACTIVATE : etcdserverpb::AlarmRequest::DEACTIVATE);
   request.set_memberid(member);
   request.set_alarm(etcdserverpb::CORRUPT);
-  apply::Request r{p_.ids.Next(), request};
-  std::string entry = apply::EncodeEntry(r.id, apply::Field::kAlarm, request.SerializeAsString());
-  p_.node.Propose(std::make_shared<const apply::Proposal>(std::move(entry), std::move(r), [](const Status&, Bufs) {}));
+  p_.node.Propose(apply::MakeProposal(p_.ids.Next(), apply::Field::kAlarm, request));
 }
 
 }  // namespace tenon::node

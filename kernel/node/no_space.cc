@@ -104,12 +104,11 @@ void NoSpace::Propose(bool raise, absl::AnyInvocable<void(bool)> then) {
   request.set_action(raise ? etcdserverpb::AlarmRequest::ACTIVATE : etcdserverpb::AlarmRequest::DEACTIVATE);
   request.set_memberid(p_.self);
   request.set_alarm(etcdserverpb::NOSPACE);
-  apply::Request r{p_.ids.Next(), request};
-  std::string entry = apply::EncodeEntry(r.id, apply::Field::kAlarm, request.SerializeAsString());
-  p_.node.Propose(std::make_shared<const apply::Proposal>(
-      std::move(entry), std::move(r), [this, then = std::move(then)](const Status& status, Bufs) mutable {
-        p_.executor.Post([then = std::move(then), ok = status.ok()]() mutable { then(ok); });
-      }));
+  auto done = [this, then = std::move(then)](const Status& status, Bufs) mutable {
+    p_.executor.Post([then = std::move(then), ok = status.ok()]() mutable { then(ok); });
+  };
+  p_.node.Propose(
+      apply::MakeProposal(p_.ids.Next(), apply::Field::kAlarm, request.SerializeAsString(), request, std::move(done)));
 }
 
 bool NoSpace::Mark(Holder holder, bool holds) {

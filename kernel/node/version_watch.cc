@@ -41,10 +41,8 @@ void VersionWatch::Decide(const Round& round) {
   LOG_INFO("raising the version of the cluster: all members have it", {"to", ToString(*version)});
   membershippb::ClusterVersionSetRequest request;
   request.set_ver(ToString(*version));
-  apply::Request r{p_.ids.Next(), request};
-  std::string entry = apply::EncodeEntry(r.id, apply::Field::kClusterVersionSet, request.SerializeAsString());
   // Lost with its leader, it is proposed again at the next look.
-  p_.node.Propose(std::make_shared<const apply::Proposal>(std::move(entry), std::move(r), [](const Status&, Bufs) {}));
+  p_.node.Propose(apply::MakeProposal(p_.ids.Next(), apply::Field::kClusterVersionSet, request));
 }
 
 }  // namespace tenon::node

@@ -1,6 +1,6 @@
 // The table of a peer module, and what such modules check alike.
 //
-// Module: static Create(host) -> Result<unique_ptr<Module>>, Check, Listen, BoundUrl, client(), Start, Drain and Stop
+// Module: constructed from the host and its TENON_HOST_PEER; Check, Listen, BoundUrl, client(), Start, Drain and Stop
 // as PeerModule of the transports has them; kName.
 #pragma once
 #include <exception>
@@ -58,8 +58,12 @@ struct PeerTable {
               .create =
                   [](const tenon_host* host, const tenon_cfg*, void** self, tenon_error* error) {
                     return Guarded(error, [&]() -> Status {
-                      ASSIGN_OR_RETURN(auto made, Module::Create(host));
-                      *self = made.release();
+                      auto* peer = static_cast<const tenon_host_peer_v1*>(host->get(host, TENON_HOST_PEER));
+                      if (peer == nullptr) {
+                        return absl::UnimplementedError(
+                            ToAbsl(fmt::format("{}: this kernel offers no {}", Module::kName, TENON_HOST_PEER)));
+                      }
+                      *self = new Module(host, peer);
                       return Ok();
                     });
                   },

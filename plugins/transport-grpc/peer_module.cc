@@ -22,12 +22,6 @@ Options ServerOptions() {
 
 }  // namespace
 
-Result<std::unique_ptr<PeerModule>> PeerModule::Create(const tenon_host* host) {
-  auto* peer = static_cast<const tenon_host_peer_v1*>(host->get(host, TENON_HOST_PEER));
-  if (peer == nullptr) return absl::UnimplementedError("peer-grpc: this kernel offers no " TENON_HOST_PEER);
-  return std::unique_ptr<PeerModule>(new PeerModule(host, peer));
-}
-
 PeerModule::PeerModule(const tenon_host* host, const tenon_host_peer_v1* peer)
     : metrics_(host),
       service_(host, peer, metrics_),

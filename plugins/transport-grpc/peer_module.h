@@ -17,7 +17,7 @@ extern const tenon_peer_v1 kPeerTable;
 class PeerModule {
  public:
   static constexpr const char* kName = "peer-grpc";
-  static Result<std::unique_ptr<PeerModule>> Create(const tenon_host* host);
+  PeerModule(const tenon_host* host, const tenon_host_peer_v1* peer);
   ~PeerModule() { Stop(); }
 
   Status Check(const tenon_listener* listeners, size_t n) const;
@@ -29,7 +29,6 @@ class PeerModule {
   transport::PeerClient& client() { return client_; }
 
  private:
-  PeerModule(const tenon_host* host, const tenon_host_peer_v1* peer);
   void DrainOurs(int64_t grace_ns);
 
   const transport::PeerMetrics metrics_;

@@ -16,7 +16,7 @@ extern const tenon_peer_v1 kPeerTable;
 class PeerModule {
  public:
   static constexpr const char* kName = "peer-h2";
-  static Result<std::unique_ptr<PeerModule>> Create(const tenon_host* host);
+  PeerModule(const tenon_host* host, const tenon_host_peer_v1* peer);
   ~PeerModule() { Stop(); }
 
   Status Check(const tenon_listener* listeners, size_t n) const;
@@ -46,8 +46,6 @@ class PeerModule {
     Loop& loop() const { return server_.loop(); }
     Transport& server_;
   };
-
-  PeerModule(const tenon_host* host, const tenon_host_peer_v1* peer);
 
   const transport::PeerMetrics metrics_;
   transport::PeerService service_;
