@@ -74,12 +74,13 @@ void Raft::OnSnapshot(const Message& m) {
 // False: nothing to install.
 bool Raft::Restore(const SnapshotMeta& snapshot) {
   if (snapshot.index <= log_.committed()) return false;
-  ConfState conf = Sorted(snapshot.conf);
-  if (!IsMember(conf, id())) return false;  // not for us, or from a sender that forgot the configuration
+  // Before the configuration, which an offer lacks: an answer that does not grow would bring the same offer again.
   if (log_.Matches({snapshot.term, snapshot.index})) {
     log_.CommitTo(snapshot.index);  // we have all of it
     return false;
   }
+  ConfState conf = Sorted(snapshot.conf);
+  if (!IsMember(conf, id())) return false;  // not for us, or from a sender that forgot the configuration
   log_.Restore(snapshot);
   SwitchTo(std::move(conf));
   return true;

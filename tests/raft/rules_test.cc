@@ -100,6 +100,20 @@ TEST(TornWrite, TheChangeBeforeTheLastOneIsCommitted) {
   EXPECT_EQ(raft.role(), Role::kLeader);
 }
 
+// A leader offers a snapshot without its configuration: who needs the state fetches both. A follower that has the
+// entries after all, and whose answer for them was lost, says so; or the leader offers the same for ever.
+TEST_F(SlowDisk, AnOfferedSnapshotIsDeclinedByWhoHasItsEntries) {
+  ASSERT_TRUE(raft.Step(Append(1, Term(1), {1, 1})).ok());
+  EndWrite(BeginWrite());
+  Message offer{.type = MessageType::kSnap, .to = 2, .from = 1, .term = Term(1)};
+  offer.snapshot = SnapshotMeta{Index(2), Term(1), {}};
+  ASSERT_TRUE(raft.Step(offer).ok());
+  EXPECT_EQ(raft.commit(), Index(2));
+  const std::vector<Message> answers = BeginWrite();
+  ASSERT_EQ(answers.back().type, MessageType::kAppResp);
+  EXPECT_EQ(answers.back().index, Index(2));
+}
+
 // Thesis 3.8: what a member promises leaves only when it is on disk.
 TEST_F(SlowDisk, PromisesWaitForTheDiskAndNothingElseDoes) {
   ASSERT_TRUE(raft.Step(Append(1, Term(1), {1})).ok());

@@ -204,9 +204,29 @@ void World::Steps(const std::function<bool()>& until, std::string_view what) {
     CHECK(scheduler_.Step());
     AfterStep();
     if (scheduler_.MonoNs() - begin > kLongest) {
-      throw Violation(fmt::format("waited {} simulated seconds for {}", kLongest / kSecond, what));
+      throw Violation(fmt::format("waited {} simulated seconds for {}{}", kLongest / kSecond, what, Members()));
     }
   }
+}
+
+std::string World::Members() const {
+  std::string text;
+  for (const auto& m : machines_) {
+    fmt::format_to(std::back_inserter(text), "; member {} ", m->index);
+    if (m->member == nullptr) {
+      text += "does not run";
+      continue;
+    }
+    const node::Node::State state = m->member->node().state();
+    fmt::format_to(std::back_inserter(text), "({:x}){} {} in term {} under {:x}, commit {}, applied {}",
+                   m->member->id(),
+                   m->well()  ? ""
+                   : m->ready ? " ends,"
+                              : " is not ready,",
+                   state.role == raft::Role::kLeader ? "leads" : "follows", state.term.value, state.leader,
+                   state.commit.value, m->member->applier().applied().value);
+  }
+  return text;
 }
 
 void World::WaitUntilReady() {

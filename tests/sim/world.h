@@ -67,6 +67,7 @@ class World {
   void CheckOtherEngine(Machine& m);
 
   void Steps(const std::function<bool()>& until, std::string_view what);
+  std::string Members() const;  // what each is at, behind a failure
   void WaitUntilReady();
   void WaitForWatchers();
   void WaitForLeases();
