@@ -112,12 +112,14 @@ void NoSpace::Propose(bool raise, absl::AnyInvocable<void(bool)> then) {
 }
 
 bool NoSpace::Mark(Holder holder, bool holds) {
-  if (((holders_ & holder) != 0) == holds) return true;
+  if (((holders_ & holder) != 0) == holds && (unsure_ & holder) == 0) return true;
   const Status written = WriteMark(holder == kDisk ? p_.disk_mark : p_.quota_mark, holds);
   if (!written.ok()) {
+    unsure_ |= holder;
     LOG_WARN("cannot note who holds the alarm NOSPACE up, so it stays as it is", {"error", written});
     return false;
   }
+  unsure_ &= ~holder;
   holders_ = static_cast<uint8_t>(holds ? holders_ | holder : holders_ & ~holder);
   return true;
 }

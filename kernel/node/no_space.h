@@ -65,6 +65,7 @@ class NoSpace {
   std::atomic<bool> stopped_{false};
   std::atomic<uint8_t> holders_{0};  // by whom it was raised, or perhaps; as the marks say. Written on the executor
   // [executor]
+  unsigned unsure_ = 0;                              // whose marks may not be as holders_ says: a write failed
   bool disk_full_ = false;                           // as told last
   bool looking_ = false;                             // a look at the quota is posted
   size_t raises_ = 0;                                // proposals without an answer,

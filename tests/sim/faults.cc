@@ -7,6 +7,7 @@ namespace tenon::sim {
 namespace {
 
 constexpr uint64_t kMillisecond = 1'000'000, kSecond = 1'000'000'000;
+constexpr uint64_t kPatience = 30 * kSecond;  // with a process that answers to nobody
 constexpr uint64_t kOperations = 500, kFaultsPerSeed = 8, kKindsPerSeed = 4;
 
 }  // namespace
@@ -223,6 +224,11 @@ std::string World::StickDisk(Random& random) {
   // One in four answers to nobody ever again: somebody must kill the process.
   const uint64_t for_ns = random.Chance(25) ? 100'000 * kSecond : random.Between(1000, 20'000) * kMillisecond;
   m.disk.Stick(m.options.own_wal_thread ? m.threads.wal : m.threads.node, for_ns, [this, &m] {
+    queue_.PostAfter(kPatience, [this, &m, life = m.life] {  // an operator's
+      if (m.member == nullptr || m.life != life || !m.disk.stuck()) return;
+      Kill(m);
+      StartLater(m, 300);
+    });
     // One whose node thread writes its log by itself hangs as a whole: the others leave it.
     if (m.member == nullptr || !m.options.own_wal_thread || alone()) return;
     const uint64_t began_ns = scheduler_.MonoNs();

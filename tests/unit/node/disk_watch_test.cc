@@ -79,6 +79,30 @@ TEST_F(DiskWatchTest, AlarmGoesAlsoWhenARestartCameBetween) {
   EXPECT_FALSE(Alarm());
 }
 
+// The mark is removed and the sync behind that fails: is it there? The next alarm must have one in any case.
+TEST_F(DiskWatchTest, AlarmIsKnownAgainAfterTheRemovalOfItsMarkFailed) {
+  FillDisk();
+  Looks();
+  MakeSpace();
+  const uint64_t before = m.disk.operations();
+  Looks();
+  const uint64_t last = m.disk.operations() - before - 1;
+  FillDisk();
+  Looks();
+  ASSERT_TRUE(Alarm());
+  MakeSpace();
+  m.disk.FailOperation(last, StatusCode::kInternal);
+  Looks(1);
+  ASSERT_FALSE(*m.disk.Exists("/member/nospace"));
+  FillDisk();
+  Looks();
+  ASSERT_TRUE(Alarm());
+  Restart();
+  MakeSpace();
+  Looks();
+  EXPECT_FALSE(Alarm());
+}
+
 TEST_F(DiskWatchTest, AlarmThatWasOnItsWayWhenTheSpaceCameGoesToo) {
   FillDisk();
   m.s.clock.Advance(500'000'000);
