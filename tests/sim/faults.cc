@@ -223,7 +223,7 @@ std::string World::StickDisk(Random& random) {
   Machine& m = leader != nullptr ? *leader : AnyMachine(random);
   // One in four answers to nobody ever again: somebody must kill the process.
   const uint64_t for_ns = random.Chance(25) ? 100'000 * kSecond : random.Between(1000, 20'000) * kMillisecond;
-  m.disk.Stick(m.options.own_wal_thread ? m.threads.wal : m.threads.node, for_ns, [this, &m] {
+  m.disk.Stick(m.options.own_wal_thread ? m.threads.wal : m.threads.node, for_ns, [this, &m, for_ns] {
     queue_.PostAfter(kPatience, [this, &m, life = m.life] {  // an operator's
       if (m.member == nullptr || m.life != life || !m.disk.stuck()) return;
       Kill(m);
@@ -232,9 +232,10 @@ std::string World::StickDisk(Random& random) {
     // One whose node thread writes its log by itself hangs as a whole: the others leave it.
     if (m.member == nullptr || !m.options.own_wal_thread || alone()) return;
     const uint64_t began_ns = scheduler_.MonoNs();
-    // What else the disk is asked for meanwhile takes two seconds (disk.cc), on the node's thread too.
+    // What else the disk is asked for meanwhile takes two seconds (disk.cc), and the node may be late for that.
     const uint64_t judged_ns =
         began_ns + 3 * static_cast<uint64_t>(m.options.election_ticks) * m.options.node.tick_ns + 5 * kSecond;
+    if (began_ns + for_ns <= judged_ns) return;  // it answers before; what it is stuck with then is something new
     queue_.PostAt(judged_ns, [this, &m, life = m.life, began_ns] {
       const bool stood_still = m.clock.standing_until_ns() > began_ns || paused_ns_ > began_ns;
       if (m.member == nullptr || m.life != life || !m.disk.stuck() || stood_still) return;

@@ -239,15 +239,19 @@ void World::WaitForWatchers() {
   watchers_.CountComplete();
 }
 
-// All that can end soon must end, in time.
+// All that can end soon must end, in time. There is no calm without a leader: the members may still be electing one.
 void World::WaitForLeases() {
-  const uint64_t calm_ns = scheduler_.MonoNs();
+  uint64_t calm_ns = scheduler_.MonoNs();
   const MemberOptions& options = machines_[0]->options;
   const uint64_t late_ns = 2 * static_cast<uint64_t>(options.election_ticks) * options.node.tick_ns;
   constexpr uint64_t kSoon = 60 * kSecond;
   const auto ended = [&] {
+    const auto leads = [](const auto& m) { return m->well() && m->member->leads(); };
+    if (std::none_of(machines_.begin(), machines_.end(), leads)) calm_ns = scheduler_.MonoNs();
     if (const std::optional<int64_t> lease = ledger_.Overdue(calm_ns, late_ns)) {
-      throw Violation(fmt::format("leases: {} is still there, long after its time", *lease));
+      throw Violation(fmt::format("leases: {} is still there {} ms after its time, {} ms after the calm began{}",
+                                  *lease, (scheduler_.MonoNs() - ledger_.UpperNs(*lease)) / kMillisecond,
+                                  (scheduler_.MonoNs() - calm_ns) / kMillisecond, Members()));
     }
     return ledger_.AllEnded(kSoon);
   };
