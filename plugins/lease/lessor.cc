@@ -115,19 +115,22 @@ void Lessor::Recover(const tenon_apply_v1& context) {
   std::vector<tenon_lease_done> waiting;
   {
     std::lock_guard lock(mutex_);
-    leases_.clear();
-    wheel_.Reset(0);
-    fresh_.Forget();
+    wheel_.Reset(0, fresh_);
+    for (Wheel::List* list : {&fresh_, &begun_, &ending_}) list->Forget();
+    for (auto& shard : shards_) shard.clear();
     ended_.clear();
     epoch_++;
     waiting = TakeWaiting();
     const auto take = [](void* self, const tenon_kv* row) -> tenon_status {
       int64_t fields[4] = {};
       if (!ParseRow(sdk::View(row->val), fields)) return TENON_CORRUPT;
-      Lease& lease = static_cast<Lessor*>(self)->leases_[fields[1]];
+      auto& lessor = *static_cast<Lessor*>(self);
+      Lease& lease = lessor.ShardOf(fields[1])[fields[1]];
       lease.id = fields[1];
       lease.ttl_s = fields[2];
       lease.remaining_s = fields[3];
+      Wheel::Unlink(lease);
+      lessor.fresh_.Append(lease);
       return TENON_OK;
     };
     const tenon_status status = context.scan(&context, kTable0, {}, 0, take, this);
@@ -136,9 +139,15 @@ void Lessor::Recover(const tenon_apply_v1& context) {
   Answer(waiting, TENON_UNAVAILABLE);
 }
 
+std::unordered_map<int64_t, Lessor::Lease>& Lessor::ShardOf(int64_t id) {
+  // Fibonacci hashing: clients choose ids, in steps of any size.
+  return shards_[(static_cast<uint64_t>(id) * 0x9e3779b97f4a7c15) >> 54];
+}
+
 Lessor::Lease* Lessor::Find(int64_t id) {
-  const auto it = leases_.find(id);
-  return it == leases_.end() ? nullptr : &it->second;
+  auto& shard = ShardOf(id);
+  const auto it = shard.find(id);
+  return it == shard.end() ? nullptr : &it->second;
 }
 
 void Lessor::Save(const tenon_apply_v1& context, const Lease& lease) const {
@@ -154,13 +163,14 @@ tenon_status Lessor::Grant(const tenon_apply_v1& context, int64_t id, int64_t tt
   if (ttl_s > kMaxTtlS) return TENON_RANGE;
   {
     std::lock_guard lock(mutex_);
-    const auto [at, made] = leases_.try_emplace(id);
+    const auto [at, made] = ShardOf(id).try_emplace(id);
     if (!made) return TENON_EXISTS;
     Lease& lease = at->second;
     lease.id = id;
     lease.ttl_s = ttl_s;
+    lease.epoch = epoch_;
     Save(context, lease);
-    if (primary_) fresh_.Append(lease);
+    fresh_.Append(lease);
   }
   *granted = ttl_s;
   if (metrics_ != nullptr) {
@@ -183,7 +193,7 @@ tenon_status Lessor::Revoke(const tenon_apply_v1& context, int64_t id, tenon_lea
     }
     if (context.del(&context, kTable0, RowKey(id).slice()) != TENON_OK) return TENON_FATAL;
     Wheel::Unlink(*lease);
-    leases_.erase(id);
+    ShardOf(id).erase(id);
     if (const auto it = renewals_.find(id); it != renewals_.end()) {
       waiting = std::move(it->second);
       renewals_.erase(it);
@@ -198,6 +208,7 @@ tenon_status Lessor::Checkpoint(const tenon_apply_v1& context, int64_t id, int64
   std::lock_guard lock(mutex_);
   Lease* lease = Find(id);
   if (lease == nullptr) return TENON_NOT_FOUND;
+  BeginSincePromotion(*lease);  // with what the log said then
   lease->remaining_s = remaining_s;
   if (remaining_s > 0) lease->checkpointing = false;
   Save(context, *lease);
@@ -223,11 +234,22 @@ void Lessor::Detach(int64_t id, std::string_view key) {
 
 // ---- the primary's clock ----
 
+void Lessor::BeginSincePromotion(Lease& lease) {
+  if (primary_ && lease.epoch != epoch_) Begin(lease, promoted_ms_, extend_ms_);
+}
+
 void Lessor::Begin(Lease& lease, int64_t now_ms, int64_t extend_ms) {
   const int64_t left_s = lease.LeftAtPromotion();
+  lease.epoch = epoch_;
+  lease.ending = false;
   lease.ends_ms = now_ms + left_s * 1000 + extend_ms;
   const bool is_long = checkpoint_interval_ms_ > 0 && left_s * 1000 > checkpoint_interval_ms_;
   lease.checkpoint_ms = is_long ? now_ms + checkpoint_interval_ms_ : 0;
+}
+
+void Lessor::BeginAnew(Lease& lease, int64_t now_ms) {
+  Begin(lease, now_ms, 0);
+  if (TickAtOrAfter(lease.ends_ms) < lease.tick) Wait(lease, 0);  // it had an extension
 }
 
 void Lessor::Wait(Lease& lease, int64_t not_before_ms) {
@@ -238,8 +260,9 @@ void Lessor::Wait(Lease& lease, int64_t not_before_ms) {
 // Something about it may be due, unless it was renewed since.
 void Lessor::LookAt(Lease& lease, int64_t now_ms) {
   if (now_ms >= lease.ends_ms) {
+    lease.ending = true;
     ended_.push_back(lease.id);
-    return;
+    return ending_.Append(lease);
   }
   if (lease.checkpoint_ms > 0 && now_ms >= lease.checkpoint_ms) {
     const int64_t left_s = (lease.ends_ms - now_ms + 999) / 1000;
@@ -259,13 +282,11 @@ void Lessor::Promote(uint64_t term, int64_t extend_ns) {
     std::lock_guard lock(mutex_);
     primary_ = true;
     term_ = term;
-    wheel_.Reset(TickAtOrBefore(now_ms));
-    fresh_.Forget();
-    for (auto& [id, lease] : leases_) {
-      lease.before = lease.behind = nullptr;  // its place was forgotten
-      Begin(lease, now_ms, extend_ns / 1'000'000);
-      Wait(lease, 0);
-    }
+    promoted_ms_ = now_ms;
+    extend_ms_ = extend_ns / 1'000'000;
+    wheel_.Reset(TickAtOrBefore(now_ms), fresh_);
+    fresh_.TakeAll(begun_);
+    fresh_.TakeAll(ending_);
   }
   const uint64_t timer = exec_->timer(host_.raw(), kTickMs * 1'000'000, kTickMs * 1'000'000, OnTimer, this);
   std::lock_guard lock(mutex_);
@@ -289,24 +310,31 @@ void Lessor::Demote() {
 }
 
 void Lessor::Tick() {
-  const int64_t now_ms = NowMs();
+  uint64_t epoch = 0, term = 0;
+  {
+    std::lock_guard lock(mutex_);
+    if (!primary_) return;
+    epoch = epoch_;
+    term = term_;
+    begun_.TakeAll(fresh_);
+  }
+  const int64_t now_ms = NowMs();  // not before anything in begun_ was granted
   for (bool done = false; !done;) {
     std::vector<std::pair<int64_t, int64_t>> checkpoints;
-    uint64_t term = 0;
     {
       std::lock_guard lock(mutex_);
-      if (!primary_) return;
+      if (epoch_ != epoch) return;
       size_t budget = kLookAtOnce;
-      for (; !fresh_.empty() && budget > 0; budget--) {
-        auto& lease = static_cast<Lease&>(*fresh_.front());
+      for (; !begun_.empty() && budget > 0; budget--) {
+        auto& lease = static_cast<Lease&>(*begun_.front());
+        BeginSincePromotion(lease);
         if (lease.ends_ms == 0) Begin(lease, now_ms, 0);
         Wait(lease, 0);
       }
       done = wheel_.Advance(TickAtOrBefore(now_ms), budget, [&](Wheel::Node& node) {
         LookAt(static_cast<Lease&>(node), now_ms);
-      }) && fresh_.empty();
+      }) && begun_.empty();
       checkpoints.swap(checkpoints_);
-      term = term_;
     }
     ProposeCheckpoints(std::move(checkpoints), term);
   }
@@ -349,7 +377,7 @@ void Lessor::RevokeEnded(const Flight& flight, tenon_status status) {
     std::lock_guard lock(mutex_);
     revoking_--;
     Lease* lease = Find(flight.id);
-    if (lease != nullptr && status != TENON_OK && flight.epoch == epoch_ && primary_ && !lease->linked()) {
+    if (lease != nullptr && status != TENON_OK && flight.epoch == epoch_ && primary_ && lease->ending) {
       Wait(*lease, static_cast<int64_t>(wheel_.now()) * kTickMs + kRetryMs);
     }
     // The next ones go from the pool, many at a time: this may be anybody's thread.
@@ -416,11 +444,12 @@ void Lessor::Renew(int64_t id, tenon_lease_done done) {
   {
     std::unique_lock lock(mutex_);
     Lease* lease = Find(id);
+    if (lease != nullptr) BeginSincePromotion(*lease);
     if (!primary_) {
       status = TENON_UNAVAILABLE;
     } else if (lease == nullptr) {
       status = TENON_NOT_FOUND;
-    } else if (lease->ends_ms > 0 && now_ms >= lease->ends_ms) {
+    } else if (lease->ending || (lease->ends_ms > 0 && now_ms >= lease->ends_ms)) {
       renewals_[id].push_back(done);  // until it is gone, as in etcd
       return;
     } else if (lease->IsShortened()) {
@@ -429,7 +458,7 @@ void Lessor::Renew(int64_t id, tenon_lease_done done) {
       lock.unlock();
       return ClearCheckpoint(id, term, done);
     } else {
-      Begin(*lease, now_ms, 0);
+      BeginAnew(*lease, now_ms);
       ttl_s = lease->ttl_s;
     }
   }
@@ -470,11 +499,12 @@ void Lessor::FinishRenew(int64_t id, tenon_lease_done done) {
   {
     std::unique_lock lock(mutex_);
     Lease* lease = Find(id);
+    if (lease != nullptr) BeginSincePromotion(*lease);
     if (!primary_) {
       status = TENON_UNAVAILABLE;
     } else if (lease == nullptr) {
       status = TENON_NOT_FOUND;
-    } else if (now_ms >= lease->ends_ms && !lease->linked()) {
+    } else if (lease->ending) {
       renewals_[id].push_back(done);  // it ended meanwhile and is being revoked
       return;
     } else if (lease->IsShortened()) {
@@ -483,7 +513,7 @@ void Lessor::FinishRenew(int64_t id, tenon_lease_done done) {
       lock.unlock();
       return ClearCheckpoint(id, term, done);  // another one was decided meanwhile
     } else {
-      Begin(*lease, now_ms, 0);
+      BeginAnew(*lease, now_ms);
       ttl_s = lease->ttl_s;
     }
   }
@@ -491,11 +521,18 @@ void Lessor::FinishRenew(int64_t id, tenon_lease_done done) {
   done.fn(done.ctx, status, ttl_s);
 }
 
+// As if its time began now, while that is not known.
+int64_t Lessor::EndsMs(const Lease& lease, int64_t now_ms) const {
+  const int64_t left_ms = lease.LeftAtPromotion() * 1000;
+  if (!primary_) return now_ms + left_ms;
+  if (lease.epoch != epoch_) return promoted_ms_ + extend_ms_ + left_ms;
+  return lease.ends_ms == 0 ? now_ms + left_ms : lease.ends_ms;
+}
+
 // Seconds that are surely left.
 int64_t Lessor::LeftSeconds(const Lease& lease, int64_t now_ms) const {
   if (!primary_) return lease.LeftAtPromotion();
-  const int64_t left_ms = lease.ends_ms == 0 ? lease.LeftAtPromotion() * 1000 : lease.ends_ms - now_ms;
-  return std::max<int64_t>((left_ms - 1) / 1000, 0);
+  return std::max<int64_t>((EndsMs(lease, now_ms) - now_ms - 1) / 1000, 0);
 }
 
 tenon_lease_info Lessor::Lease::Info(int64_t left_s) const {
@@ -532,22 +569,13 @@ tenon_status Lessor::Lookup(int64_t id, tenon_lease_info* out, tenon_lease_key_f
 tenon_status Lessor::List(tenon_status (*row)(void* ctx, const tenon_lease_info*), void* ctx) {
   const int64_t now_ms = NowMs();
   std::vector<std::pair<int64_t, tenon_lease_info>> all;  // by the millisecond it ends
-  // Some buckets at a time: apply and renewals must not wait for a million leases. What is granted or ends meanwhile
-  // may be in the list or not.
+  // A shard at a time: apply and renewals must not wait for a million leases. What is granted or ends meanwhile may be
+  // in the list or not.
   decltype(all) some;
-  for (size_t bucket = 0, buckets = 0; bucket < buckets || buckets == 0;) {
+  for (const auto& shard : shards_) {
     std::unique_lock lock(mutex_);
-    if (std::exchange(buckets, leases_.bucket_count()) != leases_.bucket_count()) {
-      bucket = 0;  // the first time, or the table has grown: all of them have moved
-      all.clear();
-      all.reserve(leases_.size());
-    }
-    for (const size_t end = std::min(buckets, bucket + kLookAtOnce); bucket < end; bucket++) {
-      for (auto it = leases_.cbegin(bucket); it != leases_.cend(bucket); ++it) {
-        const Lease& lease = it->second;
-        const int64_t ends = lease.ends_ms != 0 && primary_ ? lease.ends_ms : now_ms + lease.LeftAtPromotion() * 1000;
-        some.emplace_back(ends, lease.Info(LeftSeconds(lease, now_ms)));
-      }
+    for (const auto& [id, lease] : shard) {
+      some.emplace_back(EndsMs(lease, now_ms), lease.Info(LeftSeconds(lease, now_ms)));
     }
     lock.unlock();
     all.insert(all.end(), some.begin(), some.end());

@@ -3,10 +3,15 @@
 // What is granted, revoked and attached is replicated state, the same on all members. When a lease ends is known to the
 // primary alone: one timer looks at a wheel of leases each tick and proposes what is due. Renewing only writes down the
 // new end; the wheel notices when it comes by.
+//
+// There may be millions, and a renewal waits for none of that: whatever goes through all leases does so a slice at a
+// time. A promotion itself only writes down when it was; a lease's end follows from that until the ticks, a slice at a
+// time, have put it into the wheel.
 #pragma once
 #include <tenon/abi/lease.h>
 #include <tenon/sdk/sdk.hpp>
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -20,6 +25,20 @@
 #include "plugins/lease/wheel.h"
 
 namespace tenon::lease_module {
+
+// A mutex for those who take it again and again in a loop: whoever waits comes in between. (A std::mutex is taken again
+// long before who waited is awake.)
+class FairMutex {
+ public:
+  void lock() {
+    std::lock_guard turn(turn_);  // held by the next one while it waits
+    mutex_.lock();
+  }
+  void unlock() { mutex_.unlock(); }
+
+ private:
+  std::mutex turn_, mutex_;
+};
 
 class Lessor {
  public:
@@ -42,13 +61,15 @@ class Lessor {
 
  private:
   using Keys = std::set<std::string, std::less<>>;
-  // Its node waits in fresh_ or in the wheel, or nowhere: on a member that is not primary, and while it is being
-  // revoked.
+  // Its node waits in fresh_, begun_ or the wheel, or in ending_ while it is being revoked; there it stays on a member
+  // that is not primary any more.
   struct Lease : Wheel::Node {
     int64_t id = 0, ttl_s = 0;
     int64_t remaining_s = 0;     // what a checkpoint has left of it; 0: all of ttl_s
+    uint64_t epoch = 0;          // in which its time began; in a former one: the three below are of then
     int64_t ends_ms = 0;         // on the primary; 0: not known yet, it was granted since the last tick
     int64_t checkpoint_ms = 0;   // when the next one is due; 0: none
+    bool ending = false;         // its revoke was proposed, and may be applied whatever became of that
     bool lost = false;           // one has ended without an answer and may still be applied
     bool checkpointing = false;  // one was decided and is not applied: whoever renews it must undo that, too
     std::unique_ptr<Keys> keys;
@@ -67,9 +88,13 @@ class Lessor {
 
   // All of these with the mutex held.
   Lease* Find(int64_t id);
+  std::unordered_map<int64_t, Lease>& ShardOf(int64_t id);
+  void BeginSincePromotion(Lease& lease);                       // unless it has begun
   void Begin(Lease& lease, int64_t now_ms, int64_t extend_ms);  // its time begins to run now
+  void BeginAnew(Lease& lease, int64_t now_ms);                 // it was renewed
   void Wait(Lease& lease, int64_t not_before_ms);               // in the wheel, until something is due
   void LookAt(Lease& lease, int64_t now_ms);
+  int64_t EndsMs(const Lease& lease, int64_t now_ms) const;
   int64_t LeftSeconds(const Lease& lease, int64_t now_ms) const;
   void Save(const tenon_apply_v1& context, const Lease& lease) const;
   std::vector<tenon_lease_done> TakeWaiting();
@@ -92,12 +117,16 @@ class Lessor {
   size_t max_revokes_;
   uint32_t granted_ = 0, revoked_ = 0, renewed_ = 0, ttls_ = 0, expired_ = 0;  // metrics
 
-  std::mutex mutex_;  // of all below; held neither while the host is called nor while somebody is answered
-  std::unordered_map<int64_t, Lease> leases_;
+  FairMutex mutex_;  // of all below; held neither while the host is called nor while somebody is answered
+  // In shards, so that neither a list nor a table that grows holds the mutex for all of them.
+  std::array<std::unordered_map<int64_t, Lease>, 1024> shards_;
   Wheel wheel_;
-  Wheel::List fresh_;  // granted since the last tick: [apply] must not look at the clock
+  Wheel::List fresh_;   // granted or promoted since the last tick began: [apply] must not look at the clock
+  Wheel::List begun_;   // what was fresh then, on its way to the wheel
+  Wheel::List ending_;  // being revoked
   bool primary_ = false;
   uint64_t term_ = 0;
+  int64_t promoted_ms_ = 0, extend_ms_ = 0;
   uint64_t epoch_ = 0;  // counts promotions and demotions: what was decided in another one is void
   uint64_t timer_ = 0;
   std::deque<int64_t> ended_;  // to be revoked

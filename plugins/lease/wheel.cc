@@ -30,11 +30,11 @@ void Wheel::Unlink(Node& node) {
   node.before = node.behind = nullptr;
 }
 
-void Wheel::Reset(uint64_t now) {
+void Wheel::Reset(uint64_t now, List& rest) {
   now_ = now;
-  due_.Forget();
+  rest.TakeAll(due_);
   for (auto& level : slots_) {
-    for (List& slot : level) slot.Forget();
+    for (List& slot : level) rest.TakeAll(slot);
   }
 }
 

@@ -32,8 +32,8 @@ class Wheel {
   };
   static void Unlink(Node& node);
 
-  // Empties the wheel, without touching what was in it, and sets the time.
-  void Reset(uint64_t now);
+  // Sets the time; what was in the wheel goes to `rest`, in a time that does not depend on how much that is.
+  void Reset(uint64_t now, List& rest);
   uint64_t now() const { return now_; }
 
   // A tick that has passed is due at the next Advance.

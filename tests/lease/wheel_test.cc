@@ -13,7 +13,8 @@ namespace {
 TEST(Wheel, EachNodeIsDueAtItsTickHoweverFar) {
   for (const uint64_t start : {uint64_t{0}, uint64_t{255}, uint64_t{65'530}, (uint64_t{1} << 24) - 3}) {
     auto wheel = std::make_unique<Wheel>();
-    wheel->Reset(start);
+    Wheel::List none;
+    wheel->Reset(start, none);
     std::vector<Wheel::Node> nodes(70'000);
     for (size_t i = 0; i < nodes.size(); i++) wheel->Add(nodes[i], start + i);
     size_t next = 0;
@@ -30,7 +31,8 @@ TEST(Wheel, EachNodeIsDueAtItsTickHoweverFar) {
 
 TEST(Wheel, TimeMayJump) {
   auto wheel = std::make_unique<Wheel>();
-  wheel->Reset(100);
+  Wheel::List none;
+  wheel->Reset(100, none);
   std::mt19937_64 random(1);
   std::vector<Wheel::Node> nodes(2000);
   for (Wheel::Node& node : nodes) wheel->Add(node, 100 + random() % 3'000'000);
@@ -50,7 +52,8 @@ TEST(Wheel, TimeMayJump) {
 
 TEST(Wheel, ABudgetIsKept) {
   auto wheel = std::make_unique<Wheel>();
-  wheel->Reset(0);
+  Wheel::List none;
+  wheel->Reset(0, none);
   std::vector<Wheel::Node> nodes(1000);
   for (Wheel::Node& node : nodes) wheel->Add(node, 300);  // they move to a finer level first
   size_t fired = 0, calls = 0;
@@ -59,9 +62,23 @@ TEST(Wheel, ABudgetIsKept) {
   EXPECT_GE(calls, 2 * 1000 / 10 - 1);
 }
 
+TEST(Wheel, AResetHandsOutAllThatWaits) {
+  auto wheel = std::make_unique<Wheel>();
+  std::vector<Wheel::Node> nodes(1000);
+  for (size_t i = 0; i < nodes.size(); i++) wheel->Add(nodes[i], uint64_t{1} << (i % 40));
+  wheel->Advance(3, 1, [](Wheel::Node&) {});  // it stops among those that are due
+  Wheel::List rest;
+  wheel->Reset(7, rest);
+  size_t n = 0;
+  for (; !rest.empty(); n++) Wheel::Unlink(*rest.front());
+  EXPECT_EQ(n, 999u);
+  EXPECT_TRUE(wheel->Advance(1 << 20, SIZE_MAX, [](Wheel::Node&) { ADD_FAILURE() << "it was handed out"; }));
+}
+
 TEST(Wheel, WhatIsBehindTheLastLevelGoesRoundAgain) {
   auto wheel = std::make_unique<Wheel>();
-  wheel->Reset(5);
+  Wheel::List none;
+  wheel->Reset(5, none);
   Wheel::Node far;
   wheel->Add(far, UINT64_MAX);
   bool fired = false;

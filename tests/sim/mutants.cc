@@ -33,7 +33,7 @@ constexpr PlantedBug kBugs[] = {
     // ---- elections ----
     {"votes-twice", K::kVotesTwice, T::kNone, "a member votes for two in one term", "", 3, "leads in term", 9},
     {"vote-forgotten", K::kVoteForgotten, T::kNone, "a vote is not written to the log", "", 3, "leads in term", 78},
-    {"vote-unsynced", K::kVoteUnsynced, T::kNone, "a vote is given before it is synced", "", 3, "leads in term", 84},
+    {"vote-unsynced", K::kVoteUnsynced, T::kNone, "a vote is given before it is synced", "", 3, "leads in term", 140},
     // ---- replication ----
     {"conflict-kept", K::kConflictKept, T::kNone, "a follower keeps entries that contradict the leader's", "", 3, "",
      1},
