@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import threading
 
@@ -32,6 +33,43 @@ class Etcdctl:
         assert code == 0, error
         return json.loads(out)
 
+    def run(self, *arguments, **more):
+        """A command that goes on until it is told to end."""
+        command = [self.binary, f"--endpoints={self.endpoint}", *arguments]
+        return Running(command, text=True, bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT, **more)
+
+
+class Running(subprocess.Popen):
+    """Ends with its `with`, and after a while in any case."""
+
+    def __init__(self, *arguments, **more):
+        super().__init__(*arguments, **more)
+        self.late = threading.Timer(SECONDS, self.kill)
+        self.late.start()
+
+    def __exit__(self, *unused):
+        self.late.cancel()
+        self.kill()
+        self.communicate()
+
+    def say(self, text):
+        self.stdin.write(text)
+        self.stdin.flush()
+
+    def lines(self, n):
+        """The next ones that it prints; fewer: it has ended."""
+        return [line.rstrip("\n") for line in (self.stdout.readline() for _ in range(n)) if line]
+
+    def interrupt(self):
+        """What Ctrl-C does; its exit code and the rest of what it printed."""
+        self.send_signal(signal.SIGINT)
+        out, _ = self.communicate()
+        return self.returncode, out
+
+
+SECONDS = 30  # a bound, not an expectation
+
 
 def version(binary):
     out = subprocess.run([binary, "version"], capture_output=True, text=True).stdout
@@ -39,7 +77,7 @@ def version(binary):
     return found[1] if found else None
 
 
-def run(report, binary, endpoint):
+def run(report, binary, endpoint, second):
     ctl = Etcdctl(binary, endpoint)
     release = version(binary)
     new = release.startswith("3.7")
@@ -156,6 +194,11 @@ def run(report, binary, endpoint):
 
     _watch(report, ctl, release)
     _leases(report, ctl, release)
+    _locks(report, ctl, release)
+    _elections(report, ctl, release)
+    _mirror(report, ctl, release, second())
+    for lease in re.findall(r"^[0-9a-f]{16}$", ctl("lease", "list")[1], re.MULTILINE):
+        ctl("lease", "revoke", lease)  # those whose command was interrupted or failed: it leaves them to their time
     _maintenance(report, ctl, release)
 
 
@@ -165,28 +208,25 @@ def _watch(report, ctl, release):
 
     def tells(name, wanted, *arguments, stdin=""):
         """A watch does not end by itself: it is ended when it has said what is wanted, or after a while."""
-        command = [ctl.binary, f"--endpoints={ctl.endpoint}", "watch", *arguments]
-        process = subprocess.Popen(
-            command, text=True, bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        late = threading.Timer(30, process.kill)
-        late.start()
-        process.stdin.write(stdin)
-        process.stdin.flush()
-        lines = [line for line in (process.stdout.readline() for _ in wanted)]
-        late.cancel()
-        process.kill()
-        process.communicate()
-        got = [line.rstrip("\n") for line in lines]
+        with ctl.run("watch", *arguments) as watch:
+            watch.say(stdin)
+            got = watch.lines(len(wanted))
         same = len(got) == len(wanted) and all(re.fullmatch(w, g) for w, g in zip(wanted, got))
         report.check(f"etcdctl {release}: {name}", same, f"got    {got}\nwanted {wanted}")
 
     rev = f"--rev={now}"
-    tells("watch --rev", ["PUT", "w/1", "a", "PUT", "w/1", "b", "DELETE", "w/1", ""], "w/1", rev)
+    events = ["PUT", "w/1", "a", "PUT", "w/1", "b", "DELETE", "w/1", ""]
+    tells("watch --rev", events, "w/1", rev)
     tells("watch --prefix --prev-kv", ["PUT", "w/1", "a", "PUT", "w/1", "a", "w/1", "b"], "w/", "--prefix", "--prev-kv", rev)
     tells("watch -w json", [r'\{"Header":\{.*"Events":\[.*'], "w/1", rev, "-w", "json")
     tells("watch, interactive", ["PUT", "w/1", "a"], "-i", stdin=f"watch w/1 {rev}\n")
-    tells("watch --progress-notify", ["progress notify: [0-9]+"], "-i", stdin="watch w/none\nprogress\n")
+    tells("watch, interactive, progress", ["progress notify: [0-9]+"], "-i", stdin="watch w/none\nprogress\n")
+    tells("watch, interactive, several", events * 2, "-i",
+          stdin=f"watch w/1 {rev}\nwatch w/ --prefix {rev}\n")
+    tells("watch that runs a command", [*events, '"PUT" "w/1"', '"PUT" "w/1"', '"DELETE" "w/1"'], "w/1", rev, "--",
+          "sh", "-c", 'echo "$ETCD_WATCH_EVENT_TYPE" "$ETCD_WATCH_KEY"')
+    if release == "3.7":
+        tells("watch --progress-notify", [*events, "progress notify: [0-9]+"], "w/1", rev, "--progress-notify")  # what is behind is told of first
 
 
 def _leases(report, ctl, release):
@@ -206,6 +246,15 @@ def _leases(report, ctl, release):
     says("lease revoke", rf"lease {lease} revoked\n", "lease", "revoke", lease)
     says("a key goes with its lease", "", "get", "lease/a")
     says("lease timetolive of nothing", rf"lease {lease} already expired\n", "lease", "timetolive", lease)
+    lease = says("a lease to keep alive", r"lease ([0-9a-f]{16}) granted with TTL\(3s\)\n", "lease", "grant", "3")
+    alive = f"lease {lease} keepalived with TTL(3)"
+    with ctl.run("lease", "keep-alive", lease) as keeper:
+        report.equal(f"etcdctl {release}: lease keep-alive", keeper.lines(4), [alive] * 4)
+        says("a lease that is kept alive lives", rf"lease {lease} .*remaining\([12]s\)\n", "lease", "timetolive", lease)
+        says("its revoke", rf"lease {lease} revoked\n", "lease", "revoke", lease)
+        out, _ = keeper.communicate()
+        ended = f"lease {lease} expired or revoked.\n"
+        report.check(f"etcdctl {release}: lease keep-alive ends with its lease", out.endswith(ended), out)
     code, out, error = ctl("lease", "revoke", lease)
     report.check(f"etcdctl {release}: lease revoke twice", code and "requested lease not found" in error, out + error)
 
@@ -213,6 +262,59 @@ def _leases(report, ctl, release):
     ctl("put", "lease/b", "1", f"--lease={lease}")
     until(lambda: not ctl("get", "lease/b")[1], 60, "the key of the short lease to go")
     says("a key goes when its lease ends", "", "get", "lease/b")
+
+
+def _locks(report, ctl, release):
+    code, out, error = ctl("lock", "job", "--", "sh", "-c", "echo $ETCD_LOCK_KEY $ETCD_LOCK_REV")
+    found = re.fullmatch(r"job/[0-9a-f]{16} \d+\n", out)
+    report.check(f"etcdctl {release}: lock with a command", code == 0 and found, f"exit {code}\n{out}{error}")
+    code, out, error = ctl("lock", "job", "--", "sh", "-c", "exit 7")
+    report.equal(f"etcdctl {release}: lock with a command that fails", code, 7 if release == "3.7" else 1)
+    with ctl.run("lock", "job") as holder:
+        held = holder.lines(1)
+        report.check(f"etcdctl {release}: lock", len(held) == 1 and re.fullmatch("job/[0-9a-f]{16}", held[0]), held)
+        report.equal(f"etcdctl {release}: its key is there", ctl("get", *held, "--keys-only")[1], f"{held[0]}\n\n")
+        with ctl.run("lock", "job", "echo", "mine") as waiter:
+            until(lambda: ctl("get", "job/", "--prefix", "--keys-only")[1].count("job/") == 2, SECONDS, "one waits")
+            report.equal(f"etcdctl {release}: lock waits for who holds it", waiter.poll(), None)
+            holder.interrupt()
+            report.equal(f"etcdctl {release}: lock comes to who waits", waiter.lines(1), ["mine"])
+            waiter.communicate()
+    report.equal(f"etcdctl {release}: locks leave nothing", ctl("get", "job/", "--prefix")[1], "")
+
+
+def _elections(report, ctl, release):
+    with ctl.run("elect", "--listen", "office") as listener, ctl.run("elect", "office", "one") as first:
+        won = first.lines(2)
+        is_key = len(won) == 2 and re.fullmatch("office/[0-9a-f]{16}", won[0])
+        report.check(f"etcdctl {release}: elect", is_key and won[1] == "one", won)
+        report.equal(f"etcdctl {release}: elect --listen", listener.lines(2), won)
+        with ctl.run("elect", "office", "two") as second:
+            until(lambda: ctl("get", "office/", "--prefix", "--keys-only")[1].count("office/") == 2, SECONDS, "two run")
+            first.interrupt()
+            next_won = second.lines(2)
+            report.check(f"etcdctl {release}: elect waits for its turn", next_won[1:] == ["two"], next_won)
+            report.equal(f"etcdctl {release}: elect --listen hears of the next one", listener.lines(2), next_won)
+            second.interrupt()
+    report.equal(f"etcdctl {release}: elections leave nothing", ctl("get", "office/", "--prefix")[1], "")
+
+
+def _mirror(report, ctl, release, target):
+    """What is there and what comes; deletes, too; under another name."""
+    mirrored = Etcdctl(ctl.binary, target)
+    ctl("put", "mirror/a", "1"), ctl("put", "mirror/b", "2"), ctl("put", "elsewhere", "3")
+
+    def shows(name, wanted):
+        seen = lambda: mirrored("get", "", "--prefix")[1] == wanted
+        until(seen, SECONDS, lambda: f"{name}: {mirrored('get', '', '--prefix')[1]!r} becomes {wanted!r}")
+        report.check(f"etcdctl {release}: make-mirror, {name}", True)
+
+    with ctl.run("make-mirror", "--prefix=mirror/", "--dest-prefix=copy/", target):
+        shows("what is there", "copy/a\n1\ncopy/b\n2\n")
+        ctl("put", "mirror/c", "3")
+        shows("what comes", "copy/a\n1\ncopy/b\n2\ncopy/c\n3\n")
+        ctl("txn", stdin="\nput mirror/a 4\ndel mirror/b\n\n\n")
+        shows("a transaction", "copy/a\n4\ncopy/c\n3\n")
 
 
 def _maintenance(report, ctl, release):
