@@ -16,6 +16,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 )
 
 const (
@@ -24,9 +25,23 @@ const (
 	ttl     = 5 // seconds
 )
 
+// A term of office, as its holder knows it.
+type term struct {
+	who     int64
+	key     string
+	session *concurrency.Session
+	began   time.Time
+	renewed *atomic.Int64 // when the lease's last renewal was answered, in ns since 1970
+}
+
+func (t *term) String() string {
+	return fmt.Sprintf("%d (%s, session alive: %v, elected %v ago, renewed %v ago)", t.who, t.key, alive(t.session),
+		time.Since(t.began).Round(time.Millisecond), time.Since(time.Unix(0, t.renewed.Load())).Round(time.Millisecond))
+}
+
 var (
 	endpoint string
-	holder   atomic.Int64 // who holds the office, as far as it knows itself; 0: nobody
+	holder   atomic.Pointer[term] // who holds the office, as far as it knows itself
 	terms    atomic.Int64
 	writes   atomic.Int64
 	failures atomic.Int64
@@ -34,13 +49,35 @@ var (
 
 func fail(format string, a ...any) {
 	failures.Add(1)
-	fmt.Printf("FAIL "+format+"\n", a...)
+	fmt.Printf("FAIL "+time.Now().UTC().Format("15:04:05.000 ")+format+"\n", a...)
 }
 
-func connect() *clientv3.Client {
+// Writes down when an answer to a renewal came.
+type renewals struct {
+	grpc.ClientStream
+	last *atomic.Int64
+}
+
+func (r renewals) RecvMsg(message any) error {
+	err := r.ClientStream.RecvMsg(message)
+	if err == nil {
+		r.last.Store(time.Now().UnixNano())
+	}
+	return err
+}
+
+func connect(renewed *atomic.Int64) *clientv3.Client {
+	note := grpc.WithChainStreamInterceptor(func(ctx context.Context, what *grpc.StreamDesc, connection *grpc.ClientConn,
+		method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
+		stream, err := open(ctx, what, connection, method, options...)
+		if err != nil || method != "/etcdserverpb.Lease/LeaseKeepAlive" {
+			return stream, err
+		}
+		return renewals{stream, renewed}, nil
+	})
 	for {
 		client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, DialTimeout: 2 * time.Second,
-			Logger: zap.NewNop()})
+			Logger: zap.NewNop(), DialOptions: []grpc.DialOption{note}})
 		if err == nil {
 			return client
 		}
@@ -49,7 +86,8 @@ func connect() *clientv3.Client {
 
 // Takes part until ctx ends; a session that is lost is followed by another.
 func candidate(ctx context.Context, me int64, mutex bool) {
-	client := connect()
+	var renewed atomic.Int64
+	client := connect(&renewed)
 	defer client.Close()
 	for ctx.Err() == nil {
 		session, err := concurrency.NewSession(client, concurrency.WithTTL(ttl), concurrency.WithContext(ctx))
@@ -57,7 +95,7 @@ func candidate(ctx context.Context, me int64, mutex bool) {
 			continue
 		}
 		for ctx.Err() == nil && alive(session) {
-			if !serve(ctx, client, session, me, mutex) {
+			if !serve(ctx, client, session, &renewed, me, mutex) {
 				break
 			}
 		}
@@ -74,8 +112,24 @@ func alive(session *concurrency.Session) bool {
 	}
 }
 
+// What the server says of the office.
+func keys(ctx context.Context, client *clientv3.Client) string {
+	asked := time.Now()
+	answer, err := client.Get(ctx, office, clientv3.WithPrefix(),
+		clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortAscend))
+	if err != nil {
+		return err.Error()
+	}
+	said := fmt.Sprintf("the server, asked for %v:", time.Since(asked).Round(time.Millisecond))
+	for _, kv := range answer.Kvs {
+		said += fmt.Sprintf(" %s@%d", kv.Key, kv.CreateRevision)
+	}
+	return said
+}
+
 // One term of office. False: the session is of no use any more.
-func serve(ctx context.Context, client *clientv3.Client, session *concurrency.Session, me int64, mutex bool) bool {
+func serve(ctx context.Context, client *clientv3.Client, session *concurrency.Session, renewed *atomic.Int64, me int64,
+	mutex bool) bool {
 	held, done := context.WithCancel(ctx)
 	defer done()
 	go func() { // the office ends with the session
@@ -103,8 +157,9 @@ func serve(ctx context.Context, client *clientv3.Client, session *concurrency.Se
 	if !alive(session) {
 		return false
 	}
-	if before := holder.Swap(me); before != 0 {
-		fail("%d and %d hold the office", before, me)
+	mine := &term{me, key, session, time.Now(), renewed}
+	if before := holder.Swap(mine); before != nil {
+		fail("%v and %v hold the office; %v", before, mine, keys(ctx, client))
 	}
 	fmt.Println("term", terms.Add(1))
 	for i := 0; i < 3 && held.Err() == nil; i++ {
@@ -133,13 +188,13 @@ func serve(ctx context.Context, client *clientv3.Client, session *concurrency.Se
 		}
 		writes.Add(1)
 	}
-	holder.CompareAndSwap(me, 0)
+	holder.CompareAndSwap(mine, nil)
 	return leave(held) == nil
 }
 
 // Sees every number once and in order, whatever happens to the server.
 func witness(ctx context.Context, seen *atomic.Int64, more chan<- struct{}) {
-	client := connect()
+	client := connect(new(atomic.Int64))
 	defer client.Close()
 	last, next := 0, int64(1)
 	for ctx.Err() == nil {
@@ -184,7 +239,7 @@ func main() {
 	stop()
 
 	// The last number, which the witness must come to see.
-	client := connect()
+	client := connect(new(atomic.Int64))
 	number := 0
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
