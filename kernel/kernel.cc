@@ -378,7 +378,7 @@ void Kernel::Parts::WatchLeader() {
 
 Status Kernel::Parts::Serve() {
   dispatcher = std::make_unique<api::Dispatcher>(
-      clock, metrics, static_cast<uint64_t>(config.warning_unary_request_duration_ns),
+      clock, *pool_thread, metrics, static_cast<uint64_t>(config.warning_unary_request_duration_ns),
       [this] { return member->node().state().leader != 0; }, config.metrics == "extensive");
   api::Limits limits;
   limits.max_request_bytes = config.max_request_bytes;

@@ -32,11 +32,19 @@ std::string_view Metadata(const tenon_call_info& info, std::string_view key) {
   return {};
 }
 
+// A call of which either its handler or the clock is first.
+struct Race {
+  explicit Race(tenon_done done) : done(done) {}
+  const tenon_done done;
+  std::atomic<bool> over{false};
+};
+
 }  // namespace
 
-Dispatcher::Dispatcher(Clock& clock, metrics::Registry& metrics, uint64_t warning_ns, HasLeader has_leader,
-                       bool extensive)
+Dispatcher::Dispatcher(Clock& clock, Executor& timers, metrics::Registry& metrics, uint64_t warning_ns,
+                       HasLeader has_leader, bool extensive)
     : clock_(clock),
+      timers_(timers),
       metrics_(metrics),
       warning_ns_(warning_ns),
       has_leader_(std::move(has_leader)),
@@ -148,12 +156,12 @@ void Dispatcher::Stop(const Status& why) {
   if (stopping_) return;
   stopped_ = why;
   stopping_ = true;
-  std::vector<std::pair<uint64_t, const Method*>> waiting;
+  std::vector<std::pair<uint64_t, UnderWay>> waiting;
   {
     std::lock_guard lock(service_calls_mutex_);
     waiting.assign(service_calls_.begin(), service_calls_.end());
   }
-  for (const auto& [handle, method] : waiting) CancelUnary(handle);
+  for (const auto& [handle, call] : waiting) CancelUnary(handle);
   streams_.AbortAll(why);
   streams_with_leader_.AbortAll(why);
 }
@@ -202,6 +210,9 @@ Status Dispatcher::NotHere(const Method& method, const Bufs* request) const {
 uint64_t Dispatcher::CallUnary(const tenon_call_info& info, Bufs request, tenon_done done, Caller caller) {
   const bool counted = caller == Caller::kClient;
   const Method* method = Find(info.method);
+  // A module's call is cancelled instead: what it was given is valid until it is done.
+  const bool ours = method == nullptr || method->service == nullptr;
+  if (ours && info.timeout_ns > 0) done = Within(info.timeout_ns, done);
   Responder::Begin();
   Responder respond(done, counted ? this : nullptr, info.method, clock_.MonoNs());
   if (method == nullptr) {
@@ -229,6 +240,23 @@ uint64_t Dispatcher::CallUnary(const tenon_call_info& info, Bufs request, tenon_
   return Responder::EndedInside() ? 0 : next_handle.fetch_add(1, std::memory_order_relaxed);
 }
 
+tenon_done Dispatcher::Within(int64_t timeout_ns, tenon_done done) {
+  auto race = std::make_shared<Race>(done);
+  timers_.PostAfter(static_cast<uint64_t>(timeout_ns), [weak = std::weak_ptr(race)] {
+    const std::shared_ptr<Race> race = weak.lock();
+    if (race == nullptr || race->over.exchange(true)) return;
+    const tenon_error error = ToError(errors::DeadlineExceeded());
+    race->done.fn(race->done.ctx, error.code, &error, tenon_bufs{});
+  });
+  const auto answered = [](void* ctx, tenon_status status, const tenon_error* error, tenon_bufs raw) {
+    const std::unique_ptr<std::shared_ptr<Race>> race(static_cast<std::shared_ptr<Race>*>(ctx));
+    Bufs result(raw);
+    if ((*race)->over.exchange(true)) return;  // nobody waits for it any more
+    (*race)->done.fn((*race)->done.ctx, status, error, result.Release());
+  };
+  return {new std::shared_ptr<Race>(std::move(race)), answered};
+}
+
 // What a module's call needs until its done.
 struct Dispatcher::ServiceCall {
   Dispatcher& dispatcher;
@@ -238,12 +266,16 @@ struct Dispatcher::ServiceCall {
 
   static void Done(void* ctx, tenon_status status, const tenon_error* error, tenon_bufs result) {
     const std::unique_ptr<ServiceCall> call(static_cast<ServiceCall*>(ctx));
+    bool late = false;
     {
       std::lock_guard lock(call->dispatcher.service_calls_mutex_);
-      call->dispatcher.service_calls_.erase(call->handle);
+      const auto it = call->dispatcher.service_calls_.find(call->handle);
+      late = it->second.late;
+      call->dispatcher.service_calls_.erase(it);
     }
-    Status said = plugin::FromAbi(status, error);
-    if (!said.ok() && call->dispatcher.stopping_) said = call->dispatcher.stopped_;  // modules know of a cancel only
+    Status said = plugin::FromAbi(status, error);  // modules know of a cancel only
+    if (!said.ok() && late) said = errors::DeadlineExceeded();
+    if (!said.ok() && call->dispatcher.stopping_) said = call->dispatcher.stopped_;
     call->respond(said, Bufs(result));
   }
 };
@@ -254,7 +286,10 @@ uint64_t Dispatcher::CallService(const Method& method, const tenon_call_info& in
   call->info.name = {reinterpret_cast<const uint8_t*>(method.name.data()), method.name.size()};
   {
     std::lock_guard lock(service_calls_mutex_);
-    service_calls_.emplace(handle, &method);
+    service_calls_.emplace(handle, UnderWay{&method});
+  }
+  if (info.timeout_ns > 0) {
+    timers_.PostAfter(static_cast<uint64_t>(info.timeout_ns), [this, handle] { CancelUnary(handle, /*late=*/true); });
   }
   ServiceCall* raw = call.release();  // Done takes it
   method.service->unary(method.service_self, handle, method.service_method, &raw->info, nullptr, request.Release(),
@@ -263,13 +298,14 @@ uint64_t Dispatcher::CallService(const Method& method, const tenon_call_info& in
   return service_calls_.contains(handle) ? handle : 0;
 }
 
-void Dispatcher::CancelUnary(uint64_t handle) {
+void Dispatcher::CancelUnary(uint64_t handle, bool late) {
   const Method* method = nullptr;
   {
     std::lock_guard lock(service_calls_mutex_);
     const auto it = service_calls_.find(handle);
     if (it == service_calls_.end()) return;
-    method = it->second;
+    method = it->second.method;
+    it->second.late |= late;
   }
   if (method->service->unary_cancel != nullptr) method->service->unary_cancel(method->service_self, handle);
 }
@@ -354,6 +390,11 @@ tenon_status Dispatcher::CallStream(const tenon_call_info& info, tenon_call_out 
       module->Refuse(plugin::FromAbi(status, nullptr));
       return status;
     }
+  }
+  if (info.timeout_ns > 0) {
+    timers_.PostAfter(static_cast<uint64_t>(info.timeout_ns), [weak = call->weak_from_this()] {
+      if (const auto call = weak.lock()) call->Abort(errors::DeadlineExceeded());
+    });
   }
   if (!counted) return TENON_OK;
   call->ListIn(Metadata(info, "hasleader") == "true" ? streams_with_leader_ : streams_);

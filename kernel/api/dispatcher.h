@@ -20,6 +20,7 @@
 #include "kernel/base/status.h"
 #include "kernel/metrics/metrics.h"
 #include "kernel/ports/clock.h"
+#include "kernel/ports/executor.h"
 #include "tenon/abi/host.h"
 #include "tenon/abi/service.h"
 #include "tenon/abi/transport.h"
@@ -37,8 +38,8 @@ class Dispatcher : public CallObserver {
   // Is there a leader? For calls that ask for one (metadata hasleader).
   using HasLeader = std::function<bool()>;
 
-  // `extensive` metrics: also how long the calls of each method take.
-  Dispatcher(Clock& clock, metrics::Registry& metrics, uint64_t warning_ns, HasLeader has_leader,
+  // `extensive` metrics: also how long the calls of each method take. `timers` ends the calls whose time is over.
+  Dispatcher(Clock& clock, Executor& timers, metrics::Registry& metrics, uint64_t warning_ns, HasLeader has_leader,
              bool extensive = false);
 
   void AddUnary(std::string name, Unary handler);
@@ -86,6 +87,10 @@ class Dispatcher : public CallObserver {
     uint32_t service_method = 0;
   };
   struct ServiceCall;
+  struct UnderWay {
+    const Method* method;
+    bool late = false;  // its time is over
+  };
   class ServiceStream;
   enum class Caller { kClient, kModule };
 
@@ -99,12 +104,15 @@ class Dispatcher : public CallObserver {
   Status Admit(const tenon_call_info& info, bool stream);
   uint64_t CallUnary(const tenon_call_info& info, Bufs request, tenon_done done, Caller caller);
   uint64_t CallService(const Method& method, const tenon_call_info& info, Bufs request, Responder respond);
-  void CancelUnary(uint64_t handle);
+  void CancelUnary(uint64_t handle, bool late = false);
+  // For a call that gets an answer after this time at the latest: what its handler calls in place of `done`.
+  tenon_done Within(int64_t timeout_ns, tenon_done done);
   tenon_status CallStream(const tenon_call_info& info, tenon_call_out out, tenon_call_in* in, Caller caller);
   Status AddDescriptors(std::string_view set);
   void CallEnded(uint32_t method, uint64_t started_ns, const Status& status, size_t answer_bytes) override;
 
   Clock& clock_;
+  Executor& timers_;
   metrics::Registry& metrics_;
   const uint64_t warning_ns_;
   const HasLeader has_leader_;
@@ -116,7 +124,7 @@ class Dispatcher : public CallObserver {
   std::string descriptors_;
   // Calls that service modules have under way, by handle: whom to tell when the client goes.
   std::mutex service_calls_mutex_;
-  absl::flat_hash_map<uint64_t, const Method*> service_calls_;
+  absl::flat_hash_map<uint64_t, UnderWay> service_calls_;
   CallMetrics calls_;
   // Clients' streams, by whether they need a leader.
   OpenStreams streams_, streams_with_leader_;

@@ -54,4 +54,7 @@ TENON_ETCD_ERROR(NotEnoughStartedMembers, kUnknown, "re-configuration failed due
 
 #undef TENON_ETCD_ERROR
 
+// Of a call whose time is over: gRPC's words, not etcd's.
+inline Status DeadlineExceeded() { return Status(StatusCode::kDeadlineExceeded, "context deadline exceeded"); }
+
 }  // namespace tenon::errors

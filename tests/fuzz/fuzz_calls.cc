@@ -66,7 +66,7 @@ struct World {
                      m.reader_thread,
                      [](uint64_t) { return true; },
                      {}};
-  api::Dispatcher dispatcher{m.s.clock, m.metrics, UINT64_MAX, [] { return true; }};
+  api::Dispatcher dispatcher{m.s.clock, m.reader_thread, m.metrics, UINT64_MAX, [] { return true; }};
   plugin::Host host{{"fuzz", "fuzz"}, {}};
 
   World() {

@@ -4,9 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <tuple>
+
 #include "kernel/api/server.h"
 #include "kernel/base/errors.h"
 #include "kernel/plugin/host.h"
+#include "tests/support/manual_executor.h"
 #include "tests/support/member_fixture.h"
 
 namespace tenon::api {
@@ -119,7 +123,8 @@ class DispatcherTest : public ::testing::Test {
                 [](uint64_t) { return true; },
                 {}};
   bool leader = true;
-  Dispatcher dispatcher{m.s.clock, m.metrics, /*warning_ns=*/0, [this] { return leader; }};
+  testing::ManualExecutor timers{m.s.clock};
+  Dispatcher dispatcher{m.s.clock, timers, m.metrics, /*warning_ns=*/0, [this] { return leader; }};
   plugin::Host host{{"test", "test"}, {}};
 };
 
@@ -291,11 +296,12 @@ TEST_F(DispatcherTest, StreamThatAskedForALeaderEndsWhenThereWasNoneThreeTimes) 
   for (Client* client : {&asked, &other}) client->Release();
 }
 
-// A service module with one stream, which knows of a cancel only.
+// A service module with one call and one stream, which knows of a cancel only.
 struct Module {
   static Module& Of(void* self) { return *static_cast<Module*>(self); }
   static tenon_service_v1 Table() {
-    static const tenon_method kMethods[] = {{sizeof(tenon_method), TENON_METHOD_SERVER_STREAM, "/test.Service/Stream"}};
+    static const tenon_method kMethods[] = {{sizeof(tenon_method), TENON_METHOD_SERVER_STREAM, "/test.Service/Stream"},
+                                            {sizeof(tenon_method), 0, "/test.Service/Wait"}};
     static const tenon_call_in_v1 kIn = {
         sizeof(tenon_call_in_v1),
         [](void* self, tenon_bufs message) -> tenon_status {
@@ -308,9 +314,15 @@ struct Module {
         [](void* self) { Of(self).released++; }};
     tenon_service_v1 t{};
     t.methods = [](void*, size_t* n) {
-      *n = 1;
+      *n = 2;
       return kMethods;
     };
+    t.unary = [](void* self, uint64_t call, uint32_t, const tenon_call_info*, const tenon_identity*, tenon_bufs request,
+                 tenon_done done) {
+      TENON_RELEASE(request);
+      Of(self).waiting[call] = done;
+    };
+    t.unary_cancel = [](void* self, uint64_t call) { Of(self).End(call, TENON_CANCELLED); };
     t.stream = [](void* self, uint32_t, const tenon_call_info*, const tenon_identity*, tenon_call_out out,
                   tenon_call_in* in) -> tenon_status {
       if (Of(self).refuses) return TENON_UNAVAILABLE;
@@ -320,6 +332,15 @@ struct Module {
     };
     return t;
   }
+  void End(uint64_t call, tenon_status status) {
+    const auto it = waiting.find(call);
+    if (it == waiting.end()) return;
+    const tenon_done done = it->second;
+    waiting.erase(it);
+    done.fn(done.ctx, status, nullptr, tenon_bufs{});
+  }
+
+  std::map<uint64_t, tenon_done> waiting;
   tenon_call_out out{};
   int released = 0;
   bool refuses = false;
@@ -346,6 +367,103 @@ TEST_F(DispatcherTest, StreamOfAModuleEndsWithWhatEndedIt) {
   EXPECT_THAT(refused.ends, IsEmpty());
   client.Release();
   EXPECT_EQ(module.released, 2);
+}
+
+// ---- calls with a time limit, as modules make them ----
+
+class TimeLimitTest : public DispatcherTest {
+ protected:
+  TimeLimitTest() {
+    dispatcher.AddUnary("/test.Kernel/Wait",
+                        [this](std::string_view, Responder respond) { waiting.push_back(std::move(respond)); });
+    EXPECT_TRUE(dispatcher.AddService("test", Module::Table(), &module).ok());
+  }
+  static tenon_call_info Info(uint32_t method, int64_t timeout_ns) {
+    tenon_call_info info{};
+    info.size = sizeof info;
+    info.method = method;
+    info.timeout_ns = timeout_ns;
+    return info;
+  }
+  uint64_t CallAs(std::string_view name, int64_t timeout_ns) {
+    const tenon_call_info info = Info(Id(name), timeout_ns);
+    return Dispatcher::kCallTable.unary_as(
+        host.abi(), nullptr, &info, tenon_bufs{},
+        {this, [](void* self, tenon_status status, const tenon_error* error, tenon_bufs result) {
+           TENON_RELEASE(result);
+           static_cast<TimeLimitTest*>(self)->answers.push_back(
+               fmt::format("{} {}", static_cast<int>(status), error == nullptr ? "" : error->msg));
+         }});
+  }
+  void Pass(int64_t ns) {
+    m.s.clock.Advance(static_cast<uint64_t>(ns));
+    timers.Run();
+    m.Run();
+  }
+
+  static constexpr int64_t kSecond = 1'000'000'000;
+  const std::string late = fmt::format("{} context deadline exceeded", static_cast<int>(TENON_DEADLINE));
+  std::vector<Responder> waiting;
+  Module module;
+};
+
+TEST_F(TimeLimitTest, CallOfTheKernelEndsWithItsTime) {
+  for (const int64_t timeout : {0 * kSecond, 1 * kSecond, 3 * kSecond})
+    EXPECT_NE(CallAs("/test.Kernel/Wait", timeout), 0u);
+  Pass(kSecond - 1);
+  EXPECT_THAT(answers, IsEmpty());
+  Pass(1);
+  EXPECT_THAT(answers, ElementsAre(late));
+  waiting[2].Ok(Bufs());
+  EXPECT_THAT(answers, ElementsAre(late, "0 "));
+  Pass(100 * kSecond);
+  int released = 0;
+  waiting[1].Ok(Bufs(
+      tenon_bufs{nullptr, 0, &released, [](void* n) { ++*static_cast<int*>(n); }}));  // nobody waits for it any more
+  EXPECT_EQ(released, 1);
+  EXPECT_EQ(answers.size(), 2u);
+  waiting[0].Error(errors::Timeout());
+  EXPECT_EQ(answers.size(), 3u) << "0 is no limit";
+}
+
+TEST_F(TimeLimitTest, CallThatIsAnsweredAtOnceIs) {
+  EXPECT_EQ(CallAs("/grpc.health.v1.Health/Check", kSecond), 0u);
+  EXPECT_EQ(answers.size(), 1u);
+  Pass(2 * kSecond);
+  EXPECT_EQ(answers.size(), 1u);
+}
+
+TEST_F(TimeLimitTest, CallOfAServiceModuleIsCancelledAndSaysWhy) {
+  CallAs("/test.Service/Wait", kSecond);
+  const uint64_t quick = CallAs("/test.Service/Wait", 2 * kSecond);
+  const uint64_t patient = CallAs("/test.Service/Wait", 0);
+  Pass(kSecond);
+  EXPECT_THAT(answers, ElementsAre(late));
+  module.End(quick, TENON_OK);
+  Pass(100 * kSecond);
+  EXPECT_THAT(answers, ElementsAre(late, "0 "));
+  Dispatcher::kCallTable.unary_cancel(host.abi(), patient);
+  EXPECT_EQ(answers.size(), 3u);
+  EXPECT_NE(answers[2], late);
+}
+
+TEST_F(TimeLimitTest, StreamsEndWithTheirTime) {
+  Client own, of_module, patient;
+  for (const auto& [client, name, timeout] : {std::tuple(&own, "/etcdserverpb.KV/RangeStream", kSecond),
+                                              std::tuple(&of_module, "/test.Service/Stream", 2 * kSecond),
+                                              std::tuple(&patient, "/etcdserverpb.KV/RangeStream", 0 * kSecond)}) {
+    const tenon_call_info info = Info(Id(name), timeout);
+    ASSERT_EQ(Dispatcher::kCallTable.call_as(host.abi(), nullptr, &info, client->out(), &client->in), TENON_OK);
+  }
+  Pass(kSecond);
+  EXPECT_THAT(own.ends, ElementsAre("context deadline exceeded"));
+  EXPECT_THAT(of_module.ends, IsEmpty());
+  Pass(kSecond);
+  EXPECT_THAT(of_module.ends, ElementsAre("context deadline exceeded"));
+  Pass(100 * kSecond);
+  EXPECT_THAT(patient.ends, IsEmpty());
+  patient.in.fn->cancel(patient.in.self);
+  for (Client* client : {&own, &of_module, &patient}) client->Release();
 }
 
 TEST_F(DispatcherTest, SecondRequestOnARangeStreamEndsIt) {

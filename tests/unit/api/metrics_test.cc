@@ -75,7 +75,7 @@ class CallMetricsTest : public ::testing::Test {
                 m.reader_thread,
                 [](uint64_t) { return true; },
                 {}};
-  Dispatcher dispatcher{m.s.clock, m.metrics, 1'000'000'000, [] { return true; }, /*extensive=*/true};
+  Dispatcher dispatcher{m.s.clock, m.reader_thread, m.metrics, 1'000'000'000, [] { return true; }, /*extensive=*/true};
   plugin::Host host{{"test", "test"}, {}};
 };
 
@@ -103,7 +103,7 @@ TEST_F(CallMetricsTest, ACallIsStartedReceivedHandledAndSent) {
 
 TEST_F(CallMetricsTest, BasicMetricsHaveNoHistogramPerMethod) {
   metrics::Registry registry;
-  const Dispatcher basic(m.s.clock, registry, 1, [] { return true; });
+  const Dispatcher basic(m.s.clock, m.reader_thread, registry, 1, [] { return true; });
   EXPECT_THAT(registry.Scrape(), Not(HasSubstr("handling_seconds")));
 }
 
