@@ -275,6 +275,36 @@ TEST_F(ApplierTest, EntryOfAModuleThatIsNotThereStopsTheMember) {
   ASSERT_EQ(fatals.size(), 1u);
 }
 
+// A lessor's revoke names the term of its promotion: who stood still while another led ends no lease of its. (The same
+// for each operation; a put is what one sees here.)
+TEST_F(ApplierTest, WhatALeaderOfAnotherTermDecidedIsNotDone) {
+  const auto propose = [&](const std::string& key, Term decided, Term in_log, bool replayed) {
+    PutRequest r;
+    r.set_key(key);
+    const uint64_t id = next++;
+    std::string bytes = EncodeEntry(id, Field::kPut, r.SerializeAsString(), decided);
+    if (replayed) {
+      entries.push_back(
+          {in_log, Index(id), raft::EntryType::kNormal, std::make_shared<const raft::Payload>(std::move(bytes))});
+      return;
+    }
+    const auto done = [this, key](const Status& status, Bufs) {
+      answers.push_back(fmt::format("{}:{}", key, status.ok() ? "OK" : Message(status)));
+    };
+    entries.push_back({in_log, Index(id), raft::EntryType::kNormal,
+                       std::make_shared<const Proposal>(std::move(bytes), Request{id, r, decided}, done)});
+  };
+  propose("none", Term(), Term(2), false);
+  propose("former", Term(1), Term(2), false);
+  propose("own", Term(2), Term(2), false);
+  propose("former, replayed", Term(1), Term(2), true);
+  propose("own, replayed", Term(2), Term(2), true);
+  Apply();
+  EXPECT_THAT(answers, ElementsAre("none:OK", "former:etcdserver: leader changed", "own:OK"));
+  EXPECT_THAT(*s.Read(), ElementsAre("none=", "own=", "own, replayed="));
+  EXPECT_THAT(fatals, IsEmpty());
+}
+
 TEST_F(ApplierTest, CallerWhoGaveUpIsNotAnsweredTwice) {
   Put("a");
   static_cast<const Proposal&>(*entries[0].payload).Complete(absl::UnavailableError("gave up"), {});
