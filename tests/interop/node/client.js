@@ -71,6 +71,8 @@ async function main() {
 
   await watches();
   await leases();
+  await locks();
+  await elections();
   const status = await client.maintenance.status();
   equal("status", [status.version, Number(status.dbSize) > 0], ["3.7.3", true]);
   equal("members", (await client.cluster.memberList({})).members.length, 1);
@@ -105,6 +107,42 @@ async function leases() {
   await short.put("js/l/b").value("1").exec();
   equal("keys go when their lease ends", await seenEvents, ["+js/l/b=1", "-js/l/b"]);
   await watcher.cancel();
+}
+
+async function locks() {
+  const [first, second] = [client.lock("js/lock"), client.lock("js/lock")];
+  await first.acquire();
+  equal("a lock that another has", /Failed to acquire a lock/.test(await failure(second.acquire())), true);
+  await first.release();
+  equal("a lock that was released", await second.acquire() === second, true);
+  await second.release();
+  const third = client.lock("js/lock").ttl(60);
+  equal("a lock while something is done", await third.do(async () => failure(first.acquire())) !== "no error", true);
+  equal("locks leave nothing", await client.getAll().prefix("js/lock").count(), 0);
+}
+
+async function elections() {
+  const election = client.election("js/office", 60);
+  equal("no leader", await election.leader(), undefined);
+  const observer = await election.observe();
+  const leads = (name) => observer.leader() === name ? Promise.resolve() : new Promise((resolve) => {
+    observer.on("change", (leader) => leader === name && resolve());
+  });
+  const first = await election.campaign("one").wait();
+  equal("a leader", await election.leader(), "one");
+  await leads("one");
+  const second = election.campaign("two");
+  await second.getCampaignKey(); // its key is there: it waits
+  equal("who waits does not lead", await election.leader(), "one");
+  await first.proclaim("uno");
+  await leads("uno");
+  equal("a proclamation", await election.leader(), "uno");
+  await first.resign();
+  await second.wait();
+  await leads("two");
+  equal("the next one leads", await election.leader(), "two");
+  await second.resign();
+  await observer.cancel();
 }
 
 async function watches() {

@@ -90,6 +90,7 @@ def main(host, port):
 
     watches(client)
     leases(client)
+    locks(client)
     status = client.status()
     members = list(client.members)
     equal("status", (status.version, status.leader.id == members[0].id, status.db_size > 0), ("3.7.3", True, True))
@@ -99,6 +100,21 @@ def main(host, port):
     equal("alarms", list(client.list_alarms()), [])
     client.close()
     return 1 if failed else 0
+
+
+def locks(client):
+    """Without one that waits: the library's own waiting fails with the tenacity of today's Python."""
+    first, second = client.lock("py", ttl=600), client.lock("py", ttl=600)
+    equal("a lock", first.acquire(), True)
+    equal("who has it", (first.is_acquired(), second.is_acquired()), (True, False))
+    equal("a lock is refreshed", [answer.TTL for answer in first.refresh()], [600])
+    equal("who has no lock releases none", (second.release(), first.is_acquired()), (False, True))
+    equal("a lock is released", (first.release(), first.is_acquired()), (True, False))
+    with second:
+        equal("a lock for a block", second.is_acquired(), True)
+        second.lease.revoke()
+        equal("a lock goes with its lease", second.is_acquired(), False)
+    first.lease.revoke()
 
 
 def leases(client):
