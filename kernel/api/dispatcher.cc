@@ -210,9 +210,11 @@ Status Dispatcher::NotHere(const Method& method, const Bufs* request) const {
 uint64_t Dispatcher::CallUnary(const tenon_call_info& info, Bufs request, tenon_done done, Caller caller) {
   const bool counted = caller == Caller::kClient;
   const Method* method = Find(info.method);
-  // A module's call is cancelled instead: what it was given is valid until it is done.
+  // Of clients' calls transports keep the time. A service's call is cancelled: what it was given is valid until its
+  // end.
+  const int64_t timeout_ns = counted ? 0 : info.timeout_ns;
   const bool ours = method == nullptr || method->service == nullptr;
-  if (ours && info.timeout_ns > 0) done = Within(info.timeout_ns, done);
+  if (ours && timeout_ns > 0) done = Within(timeout_ns, done);
   Responder::Begin();
   Responder respond(done, counted ? this : nullptr, info.method, clock_.MonoNs());
   if (method == nullptr) {
@@ -232,7 +234,7 @@ uint64_t Dispatcher::CallUnary(const tenon_call_info& info, Bufs request, tenon_
   } else if (const Status not_here = counted ? NotHere(*method, &request) : Ok(); !not_here.ok()) {
     respond.Error(not_here);
   } else if (method->service != nullptr) {
-    return CallService(*method, info, std::move(request), std::move(respond));
+    return CallService(*method, info, std::move(request), timeout_ns, std::move(respond));
   } else {
     std::string scratch;
     method->unary(request.Flatten(scratch), std::move(respond));
@@ -280,7 +282,8 @@ struct Dispatcher::ServiceCall {
   }
 };
 
-uint64_t Dispatcher::CallService(const Method& method, const tenon_call_info& info, Bufs request, Responder respond) {
+uint64_t Dispatcher::CallService(const Method& method, const tenon_call_info& info, Bufs request, int64_t timeout_ns,
+                                 Responder respond) {
   const uint64_t handle = next_handle.fetch_add(1, std::memory_order_relaxed);
   auto call = std::make_unique<ServiceCall>(ServiceCall{*this, handle, info, std::move(respond)});
   call->info.name = {reinterpret_cast<const uint8_t*>(method.name.data()), method.name.size()};
@@ -288,8 +291,8 @@ uint64_t Dispatcher::CallService(const Method& method, const tenon_call_info& in
     std::lock_guard lock(service_calls_mutex_);
     service_calls_.emplace(handle, UnderWay{&method});
   }
-  if (info.timeout_ns > 0) {
-    timers_.PostAfter(static_cast<uint64_t>(info.timeout_ns), [this, handle] { CancelUnary(handle, /*late=*/true); });
+  if (timeout_ns > 0) {
+    timers_.PostAfter(static_cast<uint64_t>(timeout_ns), [this, handle] { CancelUnary(handle, /*late=*/true); });
   }
   ServiceCall* raw = call.release();  // Done takes it
   method.service->unary(method.service_self, handle, method.service_method, &raw->info, nullptr, request.Release(),
@@ -391,7 +394,7 @@ tenon_status Dispatcher::CallStream(const tenon_call_info& info, tenon_call_out 
       return status;
     }
   }
-  if (info.timeout_ns > 0) {
+  if (!counted && info.timeout_ns > 0) {
     timers_.PostAfter(static_cast<uint64_t>(info.timeout_ns), [weak = call->weak_from_this()] {
       if (const auto call = weak.lock()) call->Abort(errors::DeadlineExceeded());
     });

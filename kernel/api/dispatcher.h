@@ -103,7 +103,8 @@ class Dispatcher : public CallObserver {
   Status NotHere(const Method& method, const Bufs* request) const;
   Status Admit(const tenon_call_info& info, bool stream);
   uint64_t CallUnary(const tenon_call_info& info, Bufs request, tenon_done done, Caller caller);
-  uint64_t CallService(const Method& method, const tenon_call_info& info, Bufs request, Responder respond);
+  uint64_t CallService(const Method& method, const tenon_call_info& info, Bufs request, int64_t timeout_ns,
+                       Responder respond);
   void CancelUnary(uint64_t handle, bool late = false);
   // For a call that gets an answer after this time at the latest: what its handler calls in place of `done`.
   tenon_done Within(int64_t timeout_ns, tenon_done done);
