@@ -191,51 +191,61 @@ class RangeStream : public ServerCall {
 
   // The next row.
   Result<Block> Take() {
-    if (whole_) return std::move(ready_[sent_]);
-    if (sent_ == loaded_) RETURN_IF_ERROR(LoadMore());
-    mvcc::KeyIndex::Hit& hit = found_.hits[sent_];
+    if (whole_) return std::move(ready_[made_]);
+    if (made_ == loaded_) RETURN_IF_ERROR(LoadMore());
+    mvcc::KeyIndex::Hit& hit = found_.hits[made_];
     return request_.keys_only() ? apply::WithoutValue(hit) : std::move(hit.record);
   }
 
   // Some rows ahead: as many as make up kLoadBytes, if they are like the last ones.
   Status LoadMore() {
-    const size_t n = std::min(load_, total_ - sent_);
-    RETURN_IF_ERROR(view_->Load(found_, sent_, n, request_.keys_only()));
+    const size_t n = std::min(load_, total_ - made_);
+    RETURN_IF_ERROR(view_->Load(found_, made_, n, request_.keys_only()));
     loaded_ += n;
     size_t bytes = 0;
-    for (size_t i = sent_; i < loaded_; i++) bytes += found_.hits[i].record.size();
+    for (size_t i = made_; i < loaded_; i++) bytes += found_.hits[i].record.size();
     if (bytes < kLoadBytes / 2) load_ = std::min<size_t>(load_ * 2, mvcc::KeyIndex::kStep);
     if (bytes > kLoadBytes) load_ = std::max<size_t>(load_ / 2, 1);
     return Ok();
   }
 
+  // A piece is ready when the client wants it: the next one is made while the last one is being sent.
   void Pump() {
     if (!view_) return;  // not started
+    bool go_on = true;
+    while (!finished() && (next_ || MakeNext()) && go_on) {
+      go_on = Send(*std::exchange(next_, std::nullopt));
+      if (made_ == total_) return Finish(Ok());
+    }  // OnWritable goes on
+  }
+
+  // False: it could not be read, and this is the end.
+  bool MakeNext() {
     const uint64_t most = server_.limits.max_request_bytes;
-    while (!finished()) {
-      // A piece that has grown over small rows must not take as many large ones: its bytes end it too.
-      const size_t n = std::min(piece_, total_ - sent_);
-      std::vector<Block> rows;
-      size_t bytes = 0;
-      while (rows.size() < n && bytes <= most) {
-        Result<Block> row = Take();
-        if (!row.ok()) return Finish(ForClient(row.status()));
-        bytes += row->size();
-        rows.push_back(*std::move(row));
-        sent_++;
+    // A piece that has grown over small rows must not take as many large ones: its bytes end it too.
+    const size_t n = std::min(piece_, total_ - made_);
+    std::vector<Block> rows;
+    size_t bytes = 0;
+    while (rows.size() < n && bytes <= most) {
+      Result<Block> row = Take();
+      if (!row.ok()) {
+        Finish(ForClient(row.status()));
+        return false;
       }
-      const bool last = sent_ == total_;
-      apply::ResponseHeader header = server_.Header();
-      header.revision = view_->revision();
-      const bool go_on = Send(EncodeStreamPart(rows, 0, rows.size(), last ? &header : nullptr, more_, count_));
-      if (last) return Finish(Ok());
-      if (bytes * 2 <= most) {
-        piece_ *= 2;
-      } else if (bytes > most) {
-        piece_ = std::max<size_t>(piece_ / 2, 1);
-      }
-      if (!go_on) return;  // OnWritable goes on
+      bytes += row->size();
+      rows.push_back(*std::move(row));
+      made_++;
     }
+    apply::ResponseHeader header = server_.Header();
+    header.revision = view_->revision();
+    const bool last = made_ == total_;
+    next_ = EncodeStreamPart(rows, 0, rows.size(), last ? &header : nullptr, more_, count_);
+    if (bytes * 2 <= most) {
+      piece_ *= 2;
+    } else if (bytes > most) {
+      piece_ = std::max<size_t>(piece_ / 2, 1);
+    }
+    return true;
   }
 
   Server& server_;
@@ -244,12 +254,13 @@ class RangeStream : public ServerCall {
   std::optional<mvcc::ReadView> view_;
   mvcc::RangeHits found_;
   std::vector<Block> ready_;
+  std::optional<Bufs> next_;  // made, not sent
   static constexpr size_t kLoadBytes = 1 << 20;
   bool asked_ = false;  // a request came [client]
   bool whole_ = false;
   bool more_ = false;
   int64_t limit_ = 0, count_ = 0;
-  size_t total_ = 0, loaded_ = 0, sent_ = 0, piece_ = 10, load_ = 64;
+  size_t total_ = 0, loaded_ = 0, made_ = 0, piece_ = 10, load_ = 64;
 };
 
 }  // namespace

@@ -42,7 +42,7 @@ class Block {
 
   explicit operator bool() const { return rep_ != nullptr; }
   char* data() { return reinterpret_cast<char*>(rep_ + 1); }
-  size_t size() const { return rep_ == nullptr ? 0 : rep_->size & ~kInSlab; }
+  size_t size() const { return rep_ == nullptr ? 0 : rep_->size & kSizeMask; }
   std::string_view view() const {
     return rep_ == nullptr ? std::string_view() : std::string_view(reinterpret_cast<const char*>(rep_ + 1), size());
   }
@@ -52,7 +52,8 @@ class Block {
 
  private:
   friend class BlockSlab;
-  static constexpr uint32_t kInSlab = 1u << 31;  // in Rep::size
+  static constexpr uint32_t kInSlab = 1u << 31, kInLargePiece = 1u << 30;  // in Rep::size
+  static constexpr uint32_t kSizeMask = kInLargePiece - 1;
   struct Rep {
     std::atomic<uint32_t> refs;
     uint32_t size;

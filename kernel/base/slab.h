@@ -14,20 +14,24 @@ namespace tenon {
 class BlockSlab {
  public:
   BlockSlab() = default;
-  BlockSlab(BlockSlab&& from) noexcept : piece_(std::exchange(from.piece_, nullptr)), used_(from.used_) {}
+  BlockSlab(BlockSlab&& from) noexcept
+      : large_(from.large_), piece_(std::exchange(from.piece_, nullptr)), used_(from.used_) {}
   BlockSlab& operator=(BlockSlab&&) = delete;
   ~BlockSlab() { LetGo(); }
 
+  // From here on pieces of 2 MiB, which cost the system less: for rows that are all held at the same time.
+  void ExpectMany();
   Block Copy(std::string_view bytes);
 
  private:
   friend class Block;
   struct Piece;
-  static Piece* NewPiece();
+  static Piece* NewPiece(bool large);
   static void Drop(Piece* piece);
   static void Release(Block::Rep* rep);  // nobody holds the block any more
   void LetGo();
 
+  bool large_ = false;
   Piece* piece_ = nullptr;
   size_t used_ = 0;  // bytes of it
 };

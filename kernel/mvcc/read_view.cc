@@ -130,6 +130,7 @@ Status ReadView::Missing(const KeyIndex::Hit& hit) const {
 
 Status ReadView::Range(std::string_view key, std::string_view end, const RangeOptions& options, RangeHits& out) {
   RETURN_IF_ERROR(Find(key, end, false, options, out));
+  if (out.hits.size() >= kManyRows) slab_.ExpectMany();
   return Load(out, 0, out.hits.size(), options.index_only);
 }
 

@@ -17,7 +17,8 @@ namespace tenon::mvcc {
 class ReadView : public Reader {
  public:
   static constexpr size_t kRowsPerSnapshot = 10000;
-  static constexpr size_t kScanFrom = 2000;  // hits; a range of so many leaves the engine's cache as it is
+  static constexpr size_t kScanFrom = 2000;   // hits; a range of so many leaves the engine's cache as it is
+  static constexpr size_t kManyRows = 10000;  // held at once: worth larger pieces of memory
 
   explicit ReadView(Store& store);
   ReadView(ReadView&&) = delete;

@@ -23,7 +23,10 @@ TEST(BlockSlabTest, BlocksOutliveTheirSlabAndEachOther) {
   std::vector<Block> blocks;
   {
     BlockSlab slab;
-    for (size_t i = 0; i < 2000; i++) blocks.push_back(slab.Copy(Row(i)));
+    for (size_t i = 0; i < 4000; i++) {
+      if (i == 1000) slab.ExpectMany();  // small pieces, then large ones
+      blocks.push_back(slab.Copy(Row(i)));
+    }
   }
   for (size_t i = 0; i < blocks.size(); i += 2) blocks[i] = {};
   for (size_t i = 1; i < blocks.size(); i += 2) {
@@ -43,8 +46,9 @@ TEST(BlockSlabTest, ALargeBlockIsAlone) {
 
 TEST(BlockSlabTest, WhatWasDroppedGoesBackToTheSystem) {
   const size_t before = ResidentPages();
-  for (int round = 0; round < 2; round++) {
+  for (const bool many : {false, true}) {
     BlockSlab slab;
+    if (many) slab.ExpectMany();
     std::vector<Block> blocks;
     blocks.reserve(64 << 10);
     const std::string row(1000, 'x');
