@@ -68,8 +68,8 @@ Status WriteZeros(File& file, uint64_t begin, uint64_t end) {
   return Ok();
 }
 
-NextSegment::NextSegment(Disk& disk, std::string path, uint64_t bytes)
-    : disk_(disk), path_(std::move(path)), bytes_(bytes) {}
+NextSegment::NextSegment(Disk& disk, std::string path, uint64_t bytes, Fill fill)
+    : disk_(disk), path_(std::move(path)), bytes_(bytes), fill_(fill) {}
 
 void NextSegment::PrepareOn(Executor& background) {
   background.Post([self = shared_from_this(), &background] { self->StepAndPost(background); });
@@ -86,14 +86,20 @@ void NextSegment::StepAndPost(Executor& background) {
 }
 
 Status NextSegment::ZeroMore(uint64_t bytes) {
-  if (file_ == nullptr) {
-    ASSIGN_OR_RETURN(file_, disk_.OpenFile(path_, Disk::Open::kCreateOrTruncate));
-  }
+  if (file_ == nullptr) RETURN_IF_ERROR(OpenFile());
   const uint64_t end = zeroed_ + std::min(bytes, bytes_ - zeroed_);
   RETURN_IF_ERROR(WriteZeros(*file_, zeroed_, end));
   RETURN_IF_ERROR(file_->Sync());  // each time: 64 MB at once would hold up the log's own syncs
   zeroed_ = end;
   return Ok();
+}
+
+Status NextSegment::OpenFile() {
+  ASSIGN_OR_RETURN(file_, disk_.OpenFile(path_, Disk::Open::kCreateOrTruncate));
+  if (fill_ == Fill::kWritten) return Ok();
+  const Status reserved = file_->Reserve(bytes_);
+  if (reserved.ok()) zeroed_ = bytes_;
+  return absl::IsUnimplemented(reserved) ? Ok() : reserved;  // then it is written
 }
 
 Result<std::unique_ptr<File>> NextSegment::Take() {

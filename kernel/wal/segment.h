@@ -34,13 +34,16 @@ Result<std::string> ReadWhole(Disk& disk, const std::string& path);
 Status WriteZeros(File& file, uint64_t begin, uint64_t end);
 
 // A file full of zeros that becomes the next segment. A sync into blocks that were written before costs a third of one
-// that makes the file grow (86 us against 240 us), so every block is written once ahead of time.
+// that makes the file grow (86 us against 240 us), so every block is written once ahead of time. Where syncs are large
+// that costs more than it saves: such a log only has the blocks' place reserved.
 //
 // Prepared in the background, step by step, so that no step holds up the disk for long; whoever needs it earlier does
 // the rest itself. Never a used segment: old records behind the end of new ones could pass for them.
 class NextSegment : public std::enable_shared_from_this<NextSegment> {
  public:
-  NextSegment(Disk& disk, std::string path, uint64_t bytes);
+  enum class Fill { kWritten, kReserved };
+
+  NextSegment(Disk& disk, std::string path, uint64_t bytes, Fill fill);
 
   void PrepareOn(Executor& background);  // returns at once
   // The finished, synced file; it still has its temporary name.
@@ -49,12 +52,14 @@ class NextSegment : public std::enable_shared_from_this<NextSegment> {
 
  private:
   Status ZeroMore(uint64_t bytes);  // mutex_ held
+  Status OpenFile();
   bool done() const { return taken_ || !status_.ok() || (file_ != nullptr && zeroed_ == bytes_); }
   void StepAndPost(Executor& background);
 
   Disk& disk_;
   const std::string path_;
   const uint64_t bytes_;
+  const Fill fill_;
   std::mutex mutex_;  // one step at a time
   std::unique_ptr<File> file_;
   uint64_t zeroed_ = 0;

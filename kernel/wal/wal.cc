@@ -11,7 +11,8 @@ namespace tenon::wal {
 namespace {
 
 constexpr uint64_t kFirstRead = 64 << 10;
-constexpr size_t kWriteBytes = 1 << 20;  // a larger buffer is written before Sync asks for it
+constexpr uint64_t kLargeSyncBytes = 256 << 10;  // beside them, what reserved blocks cost a sync is little
+constexpr size_t kWriteBytes = 1 << 20;          // a larger buffer is written before Sync asks for it
 
 std::string ParentOf(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -105,7 +106,8 @@ Result<std::unique_ptr<Wal>> Wal::Create(Disk& disk, std::string dir, std::strin
 Status Wal::StartFresh(std::string_view tmp_dir) {
   segments_ = {SegmentName{}};
   const std::string path = fmt::format("{}/{}", tmp_dir, segments_.back().Format());
-  ASSIGN_OR_RETURN(file_, std::make_shared<NextSegment>(disk_, path, options_.segment_bytes)->Take());
+  ASSIGN_OR_RETURN(
+      file_, std::make_shared<NextSegment>(disk_, path, options_.segment_bytes, NextSegment::Fill::kWritten)->Take());
   std::string snapshot;
   AppendSnapshotRecord(snapshot, {});
   writer_.Crc();
@@ -256,6 +258,7 @@ Status Wal::WriteBuffer() {
   stats_.writes++;
   stats_.bytes_written += writer_.bytes().size();
   offset_ += writer_.bytes().size();
+  segment_written_ += writer_.bytes().size();
   writer_.Clear();
   unsynced_ = true;
   return Ok();
@@ -269,6 +272,7 @@ Status Wal::SyncFile() {
     stats_.last_sync_ns = NowNs() - begin_ns;
     stats_.syncs++;
   }
+  segment_syncs_++;
   unsynced_ = false;
   return Ok();
 }
@@ -295,12 +299,12 @@ Status Wal::Cut() {
   unsynced_ = true;
   RETURN_IF_ERROR(SyncFile());
 
-  if (next_ == nullptr) next_ = std::make_shared<NextSegment>(disk_, TemporaryPath(), options_.segment_bytes);
+  if (next_ == nullptr) next_ = MakeNext();
   Result<std::unique_ptr<File>> next = next_->Take();
   next_.reset();
   if (!next.ok()) return Fail(std::move(next).status());
   file_ = *std::move(next);
-  offset_ = 0;
+  offset_ = segment_written_ = segment_syncs_ = 0;
   writer_.Crc();
   writer_.Data(RecordType::kMetadata, metadata_);
   if (state_ != raft::HardState{}) {
@@ -329,8 +333,15 @@ Status Wal::OpenNewest() {
 
 void Wal::PrepareNextWhenHalfFull() {
   if (next_ != nullptr || options_.background == nullptr || offset_ < options_.segment_bytes / 2) return;
-  next_ = std::make_shared<NextSegment>(disk_, TemporaryPath(), options_.segment_bytes);
+  next_ = MakeNext();
   next_->PrepareOn(*options_.background);
+}
+
+// Filled as suits what the newest segment was used for.
+std::shared_ptr<NextSegment> Wal::MakeNext() {
+  const bool large = segment_written_ > kLargeSyncBytes * segment_syncs_;
+  return std::make_shared<NextSegment>(disk_, TemporaryPath(), options_.segment_bytes,
+                                       large ? NextSegment::Fill::kReserved : NextSegment::Fill::kWritten);
 }
 
 Status Wal::ReleaseTo(Index index) {

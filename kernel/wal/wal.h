@@ -101,6 +101,7 @@ class Wal {
   Status Fail(Status status);
   Status MakeRoomFor(uint64_t bytes);
   void PrepareNextWhenHalfFull();
+  std::shared_ptr<NextSegment> MakeNext();
   std::string PathOf(const SegmentName& name) const { return dir_ + "/" + name.Format(); }
   std::string TemporaryPath() const { return dir_ + "/next.tmp"; }
   uint64_t NowNs() const { return options_.clock == nullptr ? 0 : options_.clock->MonoNs(); }
@@ -112,8 +113,9 @@ class Wal {
 
   std::vector<SegmentName> segments_;  // the last one is being written
   std::unique_ptr<File> file_;
-  uint64_t offset_ = 0;      // where the buffer goes
-  uint64_t head_bytes_ = 0;  // of the newest segment
+  uint64_t offset_ = 0;                               // where the buffer goes
+  uint64_t head_bytes_ = 0;                           // of the newest segment
+  uint64_t segment_written_ = 0, segment_syncs_ = 0;  // since it was begun or opened
   RecordWriter writer_;
   std::shared_ptr<NextSegment> next_;
   raft::HardState state_;

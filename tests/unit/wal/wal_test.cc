@@ -312,6 +312,31 @@ TEST_F(WalTest, TheNextSegmentIsPreparedInTheBackground) {
   background.Stop();
 }
 
+TEST_F(WalTest, LargeSyncsHaveTheNextSegmentReservedAndNotWritten) {
+  options.segment_bytes = 3 << 20;
+  const auto operations_of_cuts = [this](size_t batch) {
+    Create();
+    uint64_t index = 1;
+    const auto until = [&](size_t segments) {
+      while (wal->stats().segments < segments) {
+        Append(1, index++, std::string(batch, 'x'));
+        Sync();
+      }
+    };
+    until(2);
+    const uint64_t before = disk.operations(), first = index;
+    until(3);
+    const uint64_t each = disk.operations() - before - 2 * (index - first);
+    disk.LosePower(MemoryDisk::Loss::kEverything);
+    EXPECT_THAT(Reopen(), SizeIs(index - 1));
+    return each;
+  };
+  const uint64_t large = operations_of_cuts(600 << 10);
+  EXPECT_TRUE(disk.RemoveTree(kDir).ok());
+  const uint64_t small = operations_of_cuts(100 << 10);
+  EXPECT_GE(small, large + 2) << "three writes of zeros against one reservation";
+}
+
 TEST_F(WalTest, ADestroyedLogLeavesNoTaskBehindThatHarms) {
   Options with_background = options;
   {
