@@ -732,7 +732,7 @@ TEST_F(LessorTest, NobodyWaitsForAMillionLeases) {
     other.join();
     renewed.clear();
     std::cout << name << ": took " << took << " ms, longest wait of " << calls << " calls " << longest << " ms\n";
-    return longest;
+    return longest / std::max(50.0, took / 10);  // of what is allowed, on a busy machine or under a sanitizer, too
   };
   double promotion = 1e9, list = 1e9;  // the best of three: the machine has other work, too
   for (uint64_t term = 3; term < 6; term++) {
@@ -746,11 +746,11 @@ TEST_F(LessorTest, NobodyWaitsForAMillionLeases) {
                           self, [](void*, const tenon_lease_info*) -> tenon_status { return TENON_OK; }, nullptr);
                     }));
   }
-  EXPECT_LT(promotion, 20);
-  EXPECT_LT(list, 20);
+  EXPECT_LT(promotion, 1);
+  EXPECT_LT(list, 1);
   const auto start = Time::now();
   kTable.promote(self, 6, kSecond);
-  EXPECT_LT(ms_since(start), 20) << "[role] is the apply thread";
+  EXPECT_LT(ms_since(start), 50) << "[role] is the apply thread";
 }
 
 }  // namespace
