@@ -28,6 +28,8 @@ enum class Mutant : uint8_t {
   kLogReleasedEarly,
   kRevokeOfOldTerm,
   kTxnHalfDone,
+  kStatesNotCompared,
+  kCorruptStays,
   // mvcc
   kStaleIndex,
   kProgressFirst,

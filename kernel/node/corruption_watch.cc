@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernel/base/log.h"
+#include "kernel/base/mutant.h"
 
 namespace tenon::node {
 
@@ -57,6 +58,7 @@ void CorruptionWatch::Take(const std::shared_ptr<Round>& round, MemberId from, c
   if (status.ok() && response.ParseFromString(answer)) {
     // What we have not applied yet, or long ago, is compared another time.
     const auto compare = [&](Index index, uint64_t hash, std::optional<uint64_t> ours) {
+      if (Planted(Mutant::kStatesNotCompared)) ours = hash;
       if (index.value == 0 || !ours || round->found.differ.contains(from)) return;
       if (*ours == hash) {
         round->found.agree[from] = index;
@@ -88,7 +90,7 @@ void CorruptionWatch::Judge(const StateComparison& found) {
       SetAlarm(self, true, state.first);
     }
   }
-  if (verdict != StateComparison::Verdict::kMostAgree) return;
+  if (verdict != StateComparison::Verdict::kMostAgree || Planted(Mutant::kCorruptStays)) return;
   // An alarm goes when its member was found to agree behind the place where it was raised.
   Index newest;
   for (const auto& [id, index] : found.agree) {

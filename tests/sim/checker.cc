@@ -220,7 +220,7 @@ void Checker::WriteAnswered(const OperationPtr& op, const Status& status, const 
                             words == "etcdserver: mvcc: required revision is a future revision";
     const bool refused = no_lease || (unreadable && ReadsThePast(write)) || words == "etcdserver: no leader" ||
                          words == "etcdserver: too many requests" ||
-                         words == "etcdserver: mvcc: database space exceeded";
+                         words == "etcdserver: mvcc: database space exceeded" || words == "etcdserver: corrupt cluster";
     if (!refused) Wrong("{} was answered with {}", op->ToString(), status.ToString());
     if (op->discovered_at) Wrong("{} was refused ({}) and is revision {}", op->ToString(), words, *op->discovered_at);
     counts_.refused++;
@@ -334,7 +334,8 @@ void Checker::CompactionAnswered(const OperationPtr& op, const Status& status) {
       Wrong("compaction at {} was refused, but none was made there", revision);
   } else if (words == "etcdserver: mvcc: required revision is a future revision") {
     if (revision <= op->floor) Wrong("compaction at {} was refused as future, floor was {}", revision, op->floor);
-  } else if (words != "etcdserver: no leader" && words != "etcdserver: too many requests") {
+  } else if (words != "etcdserver: no leader" && words != "etcdserver: too many requests" &&
+             words != "etcdserver: corrupt cluster") {
     Wrong("compaction at {} was answered with {}", revision, status.ToString());
   }
 }

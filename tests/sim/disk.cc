@@ -249,6 +249,12 @@ void SimDisk::DamageCopy(const std::string& path, Random& random) {
   platter_.SetContents(path, std::move(bytes));
 }
 
+void SimDisk::Lose(const std::string& path) {
+  platter_.RemoveTree(path).IgnoreError();
+  platter_.SyncDirectory(path.substr(0, path.rfind('/'))).IgnoreError();
+  if (removed_ && path == watched_folder_) removed_();
+}
+
 void SimDisk::Repair() {
   if (!damage_) return;
   if (platter_.Exists(damage_->path).value_or(false)) platter_.SetContents(damage_->path, damage_->before);

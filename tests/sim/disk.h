@@ -56,6 +56,7 @@ class SimDisk : public Disk {
     if (!stuck()) Unstick();
   }
   void SetSlowUntil(uint64_t mono_ns) { slow_until_ns_ = mono_ns; }
+  bool slow() const { return slow_until_ns_ > scheduler_.MonoNs(); }
   // The next sync of the log, which runs on that thread, begins only after so long and holds the thread up; what is
   // synced meanwhile is slow. `began` is called when it does.
   void Stick(Scheduler::Queue& log_thread, uint64_t for_ns, std::function<void()> began);
@@ -76,7 +77,9 @@ class SimDisk : public Disk {
 
   // Flips a bit in a record of the log; false: there is none. Undone by Repair.
   bool Damage(const std::string& wal_dir, Random& random);
-  // The same anywhere in a file; it stays.
+  // A folder with all that is in it is gone, for good.
+  void Lose(const std::string& path);
+  // Flips a bit anywhere in a file; it stays.
   void DamageCopy(const std::string& path, Random& random);
   void Repair();
   // Makes good the flipped bit alone, if it is still there, and forgets it. What was written since stays.

@@ -1,10 +1,13 @@
 #include "tests/sim/engine.h"
 
+#include <algorithm>
 #include <cstring>
 #include <set>
 
 #include "kernel/base/check.h"
+#include "kernel/base/coding.h"
 #include "kernel/mvcc/key_value.h"
+#include "kernel/mvcc/row_sum.h"
 #include "kernel/storage/schema.h"
 #include "plugins/storage-memory/storage_memory.h"
 
@@ -63,6 +66,40 @@ void EngineDisk::Fold(size_t batches) {
     base_index_ = tail_[i].index;
   }
   tail_.erase(tail_.begin(), tail_.begin() + static_cast<ptrdiff_t>(batches));
+}
+
+bool EngineDisk::Differ(Random& random) {
+  const auto id_of = [&](std::string_view name) {
+    return static_cast<uint32_t>(std::find(tables_.begin(), tables_.end(), name) - tables_.begin());
+  };
+  const uint32_t key_table = id_of("key"), meta = id_of("meta");
+  const auto row_sum = base_.find({meta, std::string(storage::meta::kRowSum)});
+  const auto state_hash = base_.find({meta, std::string(storage::meta::kStateHash)});
+  if (row_sum == base_.end() || state_hash == base_.end()) return false;
+  std::map<std::string, std::string> newest;  // key -> the row of its newest value so far
+  std::vector<std::string> former;
+  for (auto row = base_.lower_bound({key_table, ""}); row != base_.end() && row->first.first == key_table; ++row) {
+    mvcc::KeyValue kv;
+    if (IsTombstone(row->first.second) || !mvcc::Decode(row->second, kv) || kv.value.empty()) continue;
+    std::string& last = newest[std::string(kv.key)];
+    if (!last.empty()) former.push_back(last);
+    last = row->first.second;
+  }
+  if (former.empty()) return false;
+  const std::string& key = former[random.Below(former.size())];
+  std::string& bytes = base_[{key_table, key}];
+  mvcc::Revision revision;
+  bool tombstone;
+  mvcc::RowSum sum;
+  mvcc::KeyValue kv;
+  CHECK(mvcc::ParseRevisionKey(key, revision, tombstone) && mvcc::RowSum::Parse(row_sum->second, sum) &&
+        mvcc::Decode(bytes, kv));
+  sum.Remove(revision, tombstone, mvcc::RowDigest(bytes));
+  bytes[static_cast<size_t>(kv.value.data() - bytes.data()) + random.Below(kv.value.size())] ^= 1;
+  sum.Add(revision, tombstone, mvcc::RowDigest(bytes));
+  row_sum->second = sum.Encode();
+  PutBigEndian64(state_hash->second.data(), random.Next());
+  return true;
 }
 
 // ---- one life ----

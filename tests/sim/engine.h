@@ -32,6 +32,9 @@ class EngineDisk {
   void Crash();
   // Its files were removed.
   void Wipe();
+  // While nobody runs: a row that is no key's newest has another value, as in a history that was another one, and the
+  // sums and hashes are that history's. False: there is no such row.
+  bool Differ(Random& random);
 
  private:
   friend class SimEngine;

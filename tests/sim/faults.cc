@@ -14,11 +14,21 @@ constexpr uint64_t kOperations = 500, kFaultsPerSeed = 8, kKindsPerSeed = 4;
 
 bool World::Enough() const {
   if (counts_.operations < kOperations) return false;
-  if (!only_.empty() && next_strike_ > only_.back() + 2) return true;  // one more has come after the last of them
+  if (!only_.empty()) {
+    const auto end = std::lower_bound(only_.begin(), only_.end(), kLastStrike);
+    const uint64_t last = end == only_.begin() ? 0 : *std::prev(end);
+    if (next_strike_ > last + 2) return true;  // one more has come after the last of them
+  }
   uint64_t fired = 0, kinds = 0;
   for (const uint64_t n : counts_.faults) fired += n, kinds += n > 0;
   return fired >= kFaultsPerSeed && kinds >= kKindsPerSeed;
 }
+
+bool World::IsStruck(uint64_t number) const {
+  return only_.empty() || std::binary_search(only_.begin(), only_.end(), number);
+}
+
+bool World::May(Fault fault) const { return std::find(enabled_.begin(), enabled_.end(), fault) != enabled_.end(); }
 
 // Everything of a strike comes from the seed and its number alone, so that the others stay what they are when one is
 // left out.
@@ -28,13 +38,14 @@ void World::NextStrike() {
   if (number > 0) strike_ns_ += random.Between(200, 2500) * kMillisecond;
   queue_.PostAt(strike_ns_, [this, number, random]() mutable {
     if (calm_) return;
-    if (only_.empty() || std::binary_search(only_.begin(), only_.end(), number)) {
+    if (IsStruck(number)) {
       // All kinds come in turn, and some more at random.
       const size_t n = enabled_.size();
       const Fault fault = enabled_[random.Chance(60) ? number % n : random.Below(n)];
       const uint64_t now = scheduler_.MonoNs();
       trace_.Add(static_cast<uint64_t>(fault));
       std::string words = number == 0                                ? StrikeFounding(random)
+                          : static_cast<int>(fault) >= kOftenFaults  ? StrikeRare(fault, random)
                           : static_cast<int>(fault) >= kSingleFaults ? StrikeNetwork(fault, random)
                                                                      : Strike(fault, random);
       strikes_.push_back({number, now - begin_ns_, std::move(words)});
@@ -216,6 +227,13 @@ std::string World::StrikeNetwork(Fault fault, Random& random) {
   }
 }
 
+std::string World::StrikeRare(Fault fault, Random& random) {
+  switch (fault) {
+    case Fault::kDiffer: return PlantDifference(random);
+    default: return {};
+  }
+}
+
 // A leader whose disk does not answer hands over after the time of an election, and after two it leads no longer,
 // whoever takes over.
 std::string World::StickDisk(Random& random) {
@@ -293,7 +311,7 @@ void World::NextAudit() {
     if (calm_) return;
     const bool look = mutant_ != Mutant::kEventBeforeSync;  // or a look would know what only watchers are to know
     Machine& m = AnyMachine(random_);
-    if (look && m.member != nullptr && m.ready && !m.fatal && !m.disk.power_is_off()) {
+    if (look && m.member != nullptr && m.ready && !m.fatal && !m.differs && !m.disk.power_is_off()) {
       checker_.CheckNow(*m.member, alone());
     }
     NextAudit();

@@ -30,13 +30,16 @@ enum class Fault : int {
   kDarkness,   // all lose their power at once
   kHandOver,   // the leader is told to hand over
   kShift,      // one partition follows another without a pause, with kills between: logs come apart and meet others
+  // Of one cluster in three (WithRareFaults).
+  kDiffer,  // a member is killed, and what lies in its engine is another history's: rows, sums and hash
 };
 inline constexpr int kSingleFaults = 12;  // those that one member can have
-inline constexpr int kFaults = 22;
+inline constexpr int kOftenFaults = 22;   // those, and those that each cluster may have
+inline constexpr int kFaults = 23;
 inline constexpr std::string_view kFaultNames[kFaults] = {
     "kill",      "power-loss",  "power-cut",    "write-error", "sync-error", "disk-full", "slow-disk", "clock-jump",
     "restart",   "damaged-log", "damaged-copy", "stuck-disk",  "pause",      "partition", "one-way",   "lossy-link",
-    "slow-link", "repeated",    "kill-all",     "darkness",    "hand-over",  "shifting"};
+    "slow-link", "repeated",    "kill-all",     "darkness",    "hand-over",  "shifting",  "differing"};
 
 enum class Check : int {
   kAnswers,      // a write's whole answer equals the model's
@@ -55,13 +58,15 @@ enum class Check : int {
   kRowSum,       // the stored sum over the rows is that of the rows which are there
   kAlarmGone,    // NOSPACE that the disk raised goes when there is space again, whatever restarts came between
   // Of several members' logs.
-  kOneLeader,    // a term has one leader at most
-  kLogsMatch,    // entries on disk of the same index and term are the same
-  kStatesMatch,  // members that have applied the same are at the same term and revision
-  kOnQuorum,     // an acknowledged write is on the disks of a quorum
-  kConverged,    // after the faults all members have the same, without anybody's help
-  kGaveUp,       // a leader whose log is stuck no longer leads two elections later
-  kStateHashes,  // in the end the members' state hashes are the same, and nobody raised CORRUPT
+  kOneLeader,     // a term has one leader at most
+  kLogsMatch,     // entries on disk of the same index and term are the same
+  kStatesMatch,   // members that have applied the same are at the same term and revision
+  kOnQuorum,      // an acknowledged write is on the disks of a quorum
+  kConverged,     // after the faults all members have the same, without anybody's help
+  kGaveUp,        // a leader whose log is stuck no longer leads two elections later
+  kStateHashes,   // in the end the members' state hashes are the same, and nobody raised CORRUPT
+  kDiffers,       // a member whose state differs gets the alarm CORRUPT within a second of an index that both have
+  kDifferHealed,  // it fetches another one's state by itself, and the alarm goes
   // Of watches; the nine that etcd promises, unique being a part of ordered.
   kWatchOrdered,    // nothing that was told, or promised to be over, comes again; what comes is newer
   kWatchAtomic,     // a revision of several changes came in one response
@@ -93,7 +98,7 @@ enum class Check : int {
   kFromStream,          // with a stream
   kFetched,             // with the state of another member
 };
-inline constexpr int kChecks = 49;
+inline constexpr int kChecks = 51;
 inline constexpr std::string_view kCheckNames[kChecks] = {"answers",
                                                           "survival",
                                                           "discovered",
@@ -116,6 +121,8 @@ inline constexpr std::string_view kCheckNames[kChecks] = {"answers",
                                                           "converged",
                                                           "gave-up",
                                                           "state-hashes",
+                                                          "differs",
+                                                          "differ-healed",
                                                           "watch-ordered",
                                                           "watch-atomic",
                                                           "watch-reliable",

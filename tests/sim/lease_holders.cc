@@ -11,7 +11,7 @@ constexpr uint64_t kSecond = 1'000'000'000;
 bool FateUnknown(const Status& status) { return IsFateUnknown(Message(status)); }
 bool WasRefused(const Status& status) {
   return status == errors::NoLeader() || status == errors::TooManyRequests() || status == errors::NoSpace() ||
-         status == errors::LeaderChanged();
+         status == errors::Corrupt() || status == errors::LeaderChanged();
 }
 
 }  // namespace

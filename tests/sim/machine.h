@@ -21,7 +21,10 @@ struct Machine {
         disk(index, random.Next(), scheduler, logs, trace, counts, mutant),
         engine_disk(engine, random.Next(), mutant),
         options(std::move(options)) {
-    disk.OnRemoved(std::string(Member::kDirectory) + "/member/engine", [this] { engine_disk.Wipe(); });
+    disk.OnRemoved(std::string(Member::kDirectory) + "/member/engine", [this] {
+      engine_disk.Wipe();
+      differs = false;
+    });
   }
 
   // It takes requests and nothing is about to end it.
@@ -40,6 +43,7 @@ struct Machine {
   std::unique_ptr<Member> member;
   int life = 0;
   int64_t floor_at_start = 0;  // what was known then: it may not serve less
+  bool differs = false;        // its state is another history's, by our doing: nobody is to ask it
   bool ready = false;
   bool stop_requested = false;      // an orderly stop, by main
   std::optional<Status> fatal;      // said by this life

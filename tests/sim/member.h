@@ -72,6 +72,7 @@ class Member {
   mvcc::Store& store() { return member_->store(); }
   const mvcc::IndexSnapshot& index_snapshot() const { return member_->index_snapshot(); }
   const apply::Alarms& alarms() { return member_->alarms(); }
+  bool healing() const { return member_->healing(); }
   lease::Module& leases() { return leases_->module(); }
   bool is_primary() const { return leases_->primary(); }
   storage::Engine& engine() { return member_->engine(); }

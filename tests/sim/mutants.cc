@@ -30,6 +30,10 @@ constexpr PlantedBug kBugs[] = {
     {"stale-index", K::kStaleIndex, T::kNone, "an index snapshot from before a compaction is loaded", "", 1, "", 3},
     {"txn-half-done", K::kTxnHalfDone, T::kNone, "an error in a transaction leaves what came before it done",
      "etcd#18667 (M12)", 1, "", 1},
+    {"states-not-compared", K::kStatesNotCompared, T::kNone, "a member whose state differs counts as one that agrees",
+     "", 3, "nobody raised CORRUPT", 1},
+    {"corrupt-stays", K::kCorruptStays, T::kNone, "the alarm of a member that has healed is never taken back", "", 3,
+     "the members that differ to heal", 1},
     // ---- elections ----
     {"votes-twice", K::kVotesTwice, T::kNone, "a member votes for two in one term", "", 3, "leads in term", 9},
     {"vote-forgotten", K::kVoteForgotten, T::kNone, "a vote is not written to the log", "", 3, "leads in term", 78},

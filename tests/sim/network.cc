@@ -14,7 +14,8 @@ Network::Network(Scheduler& scheduler, Trace& trace, Counts& counts, size_t mach
       repeat_percent_(random_.Chance(50) ? 0 : random_.Below(6)),
       in_order_(random_.Chance(50)),
       ports_(machines, nullptr),
-      links_(machines * machines) {}
+      links_(machines * machines),
+      gives_no_state_(machines, false) {}
 
 // ---- links ----
 
@@ -52,6 +53,13 @@ void Network::Repeating(size_t from, size_t to, uint64_t percent, uint64_t until
 void Network::Heal() {
   quiet_ = true;
   for (Link& link : links_) link = Link{.last_arrival_ns = link.last_arrival_ns, .broken_ns = scheduler_.MonoNs()};
+}
+
+bool Network::Disturbed() const {
+  const uint64_t now = scheduler_.MonoNs();
+  return std::any_of(links_.begin(), links_.end(), [&](const Link& l) {
+    return std::max({l.cut_until_ns, l.slow_until_ns, l.lossy_until_ns, l.repeating_until_ns}) > now;
+  });
 }
 
 void Network::Deliver(size_t from, size_t to, const PeerSender& sender, const std::string& bytes, uint64_t at_ns) {
@@ -129,6 +137,7 @@ void Network::Port::Call(MemberId to, std::string_view url, std::string_view met
     if (UrlOf(m) == url) there = m;
   }
   Random& random = network_.random_;
+  if (there != kNowhere && method == "OpenState" && network_.gives_no_state_[there]) there = kNowhere;
   if (there == kNowhere || (network_.ports_[there] == nullptr && random.Chance(80))) {
     return queue_.PostAfter(random.Below(5'000'000), [answer] { answer(absl::UnavailableError("not connected"), {}); });
   }

@@ -62,7 +62,11 @@ class Network {
   void Slow(size_t from, size_t to, uint64_t delay_ns, uint64_t until_ns);      // delayed by up to that much more
   void Lossy(size_t from, size_t to, uint64_t percent, uint64_t until_ns);      // lost
   void Repeating(size_t from, size_t to, uint64_t percent, uint64_t until_ns);  // arrives twice, the second time late
-  void Heal();  // all links are as at the beginning, and lose nothing
+  void Heal();                                                 // all links are as at the beginning, and lose nothing
+  bool Disturbed() const;                                      // by any of these
+  bool loses() const { return !quiet_ && loss_percent_ > 0; }  // by itself
+  // Nobody fetches a state from there: what nobody could tell from a good one would spread.
+  void SetGivesNoState(size_t machine, bool none) { gives_no_state_[machine] = none; }
 
  private:
   struct Link {
@@ -93,6 +97,7 @@ class Network {
   uint64_t lives_ = 0;
   std::vector<Port*> ports_;
   std::vector<Link> links_;
+  std::vector<bool> gives_no_state_;
 };
 
 }  // namespace tenon::sim

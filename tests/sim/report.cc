@@ -46,6 +46,8 @@ std::vector<std::string> Batch::Idle() const {
       case Check::kFetched:
       case Check::kGaveUp:
       case Check::kStateHashes:
+      case Check::kDiffers:
+      case Check::kDifferHealed:
       case Check::kConverged: return clusters_;
       case Check::kNotApplied:
       case Check::kOtherEngine:

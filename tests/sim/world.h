@@ -23,7 +23,8 @@ struct StrikeDone {
   uint64_t number, at_ns;
   std::string words;  // empty: it found nothing to strike
 };
-using StrikeNumbers = std::vector<uint64_t>;  // ascending
+using StrikeNumbers = std::vector<uint64_t>;        // ascending
+inline constexpr uint64_t kLastStrike = 1'000'000;  // the one that comes when all others are over
 
 struct Outcome {
   uint64_t seed = 0;
@@ -85,8 +86,17 @@ class World {
   void Shift(uint64_t times, Random random);
   bool Enough() const;
   bool DamageCopy(Machine& m, Random& random);
+  std::string StrikeRare(Fault fault, Random& random);
+  bool IsStruck(uint64_t number) const;
+  bool May(Fault fault) const;
   void EndFaults();
   void NextAudit();
+
+  // ---- differences.cc ----
+  void DifferInCalm();
+  std::string PlantDifference(Random& random);
+  void WatchDifference(Machine& m, uint64_t comparable_since_ns, uint64_t looks);
+  bool AllAgree() const;
 
   Machine& AnyMachine(Random& random) { return *machines_[random.Below(machines_.size())]; }
   bool alone() const { return machines_.size() == 1; }
