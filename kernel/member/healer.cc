@@ -22,7 +22,7 @@ void Healer::Fetch() {
   // Nothing behind it was ever made durable here, or the log might already go on from a later place.
   const Index least = std::max(p_.node.state().commit, p_.applier.applied());
   const bool begun = from != 0 && p_.fetch.Start(from, least, [this](Result<raft::SnapshotMeta> meta) {
-    if (stopped_ || absl::IsCancelled(meta.status())) return;
+    if (stopped_) return;
     if (meta.ok()) return p_.node.Adopt(*std::move(meta));
     LOG_WARN("cannot fetch a state: asking another member", {"error", meta.status()});
     p_.executor.PostAfter(kRetryNs, [this] { Fetch(); });

@@ -9,9 +9,11 @@ namespace tenon::node {
 
 StateComparison::Verdict StateComparison::Judge() const {
   if (2 * (1 + agree.size()) > members) return Verdict::kMostAgree;
-  for (const auto& [id, state] : differ) {
-    const auto same = std::count_if(differ.begin(), differ.end(), [&](const auto& d) { return d.second == state; });
-    if (2 * static_cast<size_t>(same) > members) return Verdict::kLeaderIsOdd;
+  std::map<std::pair<Index, uint64_t>, size_t> same;
+  for (const auto& [id, places] : differ) {
+    for (const auto& place : places) {
+      if (2 * ++same[place] > members) return Verdict::kLeaderIsOdd;
+    }
   }
   return Verdict::kNobodyKnows;
 }
@@ -59,12 +61,12 @@ void CorruptionWatch::Take(const std::shared_ptr<Round>& round, MemberId from, c
     // What we have not applied yet, or long ago, is compared another time.
     const auto compare = [&](Index index, uint64_t hash, std::optional<uint64_t> ours) {
       if (Planted(Mutant::kStatesNotCompared)) ours = hash;
-      if (index.value == 0 || !ours || round->found.differ.contains(from)) return;
-      if (*ours == hash) {
-        round->found.agree[from] = index;
-      } else {
+      if (index.value == 0 || !ours) return;
+      if (*ours != hash) {
         round->found.agree.erase(from);
-        round->found.differ[from] = {index, hash};
+        round->found.differ[from].emplace(index, hash);
+      } else if (!round->found.differ.contains(from)) {
+        round->found.agree[from] = index;
       }
     };
     const apply::StateHash& state = p_.applier.state_hash();
@@ -79,15 +81,16 @@ void CorruptionWatch::Judge(const StateComparison& found) {
   const StateComparison::Verdict verdict = found.Judge();
   const MemberId self = p_.membership.self();
   if (verdict == StateComparison::Verdict::kLeaderIsOdd) {
-    SetAlarm(self, true, found.differ.begin()->second.first);
+    SetAlarm(self, true, found.differ.begin()->second.begin()->first);
     return p_.heal("most members agree on another one");
   }
-  for (const auto& [id, state] : found.differ) {
-    SetAlarm(id, true, state.first);
+  for (const auto& [id, places] : found.differ) {
+    const Index at = places.begin()->first;
+    SetAlarm(id, true, at);
     if (verdict == StateComparison::Verdict::kMostAgree) {
       p_.peers.Call(id, {}, "Heal", {}, kLookNs, [](const Status&, std::string) {});
     } else {
-      SetAlarm(self, true, state.first);
+      SetAlarm(self, true, at);
     }
   }
   if (verdict != StateComparison::Verdict::kMostAgree || Planted(Mutant::kCorruptStays)) return;

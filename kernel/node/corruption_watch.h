@@ -28,9 +28,13 @@ namespace tenon::node {
 
 // What one look found out. Pure.
 struct StateComparison {
-  size_t members = 0;                                     // asked or not, the leader among them
-  std::map<MemberId, Index> agree;                        // with the leader, at which index
-  std::map<MemberId, std::pair<Index, uint64_t>> differ;  // from it: where, and what they have there
+  // Where, and what is there. One member may be known at its newest mark, another only at what it has applied now, and
+  // who is known at both has something to share with either.
+  using Places = std::map<Index, uint64_t>;
+
+  size_t members = 0;                 // asked or not, the leader among them
+  std::map<MemberId, Index> agree;    // with the leader, at which index
+  std::map<MemberId, Places> differ;  // from it, at each of these
   enum class Verdict { kMostAgree, kLeaderIsOdd, kNobodyKnows };
   Verdict Judge() const;
 };

@@ -520,14 +520,14 @@ TEST_F(Cluster, ALeaderThatAbstainsHandsOverAndNeverLeadsAgain) {
 // ---- whose state is the odd one ----
 
 using Verdict = StateComparison::Verdict;
-constexpr std::pair<Index, uint64_t> kOther{Index(64), 7}, kThird{Index(64), 8};
+using Places = StateComparison::Places;
 
 TEST(StateComparisonTest, MostDecide) {
-  const auto judge = [](size_t members, std::map<MemberId, Index> agree,
-                        std::map<MemberId, std::pair<Index, uint64_t>> differ) {
+  const auto judge = [](size_t members, std::map<MemberId, Index> agree, std::map<MemberId, Places> differ) {
     return StateComparison{members, std::move(agree), std::move(differ)}.Judge();
   };
   const Index at(64);
+  const Places kOther{{at, 7}}, kThird{{at, 8}};
   EXPECT_EQ(judge(3, {{2, at}}, {{3, kOther}}), Verdict::kMostAgree);
   EXPECT_EQ(judge(3, {}, {{2, kOther}, {3, kOther}}), Verdict::kLeaderIsOdd);
   EXPECT_EQ(judge(3, {}, {{2, kOther}, {3, kThird}}), Verdict::kNobodyKnows);
@@ -536,6 +536,10 @@ TEST(StateComparisonTest, MostDecide) {
   EXPECT_EQ(judge(4, {{2, at}}, {{3, kOther}, {4, kOther}}), Verdict::kNobodyKnows);
   EXPECT_EQ(judge(5, {{2, at}, {3, at}}, {{4, kOther}, {5, kThird}}), Verdict::kMostAgree);
   EXPECT_EQ(judge(5, {{2, at}}, {{3, kOther}, {4, kOther}, {5, kOther}}), Verdict::kLeaderIsOdd);
+  // Who was restarted has no mark yet, and is known by what it has applied.
+  const Places both{{at, 7}, {Index(70), 9}}, now{{Index(70), 9}}, else_now{{Index(70), 10}};
+  EXPECT_EQ(judge(3, {}, {{2, both}, {3, now}}), Verdict::kLeaderIsOdd);
+  EXPECT_EQ(judge(3, {}, {{2, both}, {3, else_now}}), Verdict::kNobodyKnows);
 }
 
 }  // namespace
