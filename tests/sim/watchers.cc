@@ -234,6 +234,7 @@ void Watchers::Got(Stream& stream, const mvcc::WatchResponse& r) {
     if (r.events || stream.live.empty()) Wrong("events or progress for nobody");
     for (const auto& [id, watch] : stream.live) watch->log.Promised(r.revision);
     stream.promised = r.revision;
+    if (r.revision < checker_.known()) stream.last_progress_asked = false;  // a lease ended meanwhile: asked again
     return;
   }
   const auto live = stream.live.find(r.id);
