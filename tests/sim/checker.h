@@ -97,6 +97,8 @@ class Checker {
   void LeaseEnded(int64_t lease);  // with keys: a revision is its work
   bool Missing(const Operation& op);
   void Discover(Member& member);
+  // Are the rows of this revision those?
+  static bool WroteRows(Member& member, int64_t revision, const std::vector<Row>& rows);
   void Accept(int64_t revision, const Write& write, Effect effect);
   void CheckAnswer(const Operation& op, int64_t revision, const Effect& expected, const Response& answer);
   void CheckCompactRevision(Member& member, bool newest);
