@@ -79,7 +79,8 @@ void Raft::OnVoteResp(Candidate& candidate, const Message& m) {
   if (result == VoteResult::kLost) return BecomeFollower(term_, 0);
   if (result == VoteResult::kPending) return;
   if (candidate.pre) return StartCampaign(Campaigning::kElection);
-  BecomeLeader();
+  // Others' votes may come before our own is on disk. Who forgets a term that it led may be elected into it again.
+  if (candidate.votes.contains(id())) BecomeLeader();
 }
 
 }  // namespace tenon::raft

@@ -100,6 +100,22 @@ TEST(TornWrite, TheChangeBeforeTheLastOneIsCommitted) {
   EXPECT_EQ(raft.role(), Role::kLeader);
 }
 
+// One that led a term before that term was on its own disk would forget it in a crash, and be elected into it once more
+// by the same votes: two entries of one index and term.
+TEST(OwnVote, IsOnDiskBeforeItLeads) {
+  Raft raft({.id = 1, .pre_vote = false, .conf = {.voters = {1, 2, 3}}});
+  raft.Campaign();
+  const std::vector<Message> after_append = raft.TakeReady().after_append;
+  for (const MemberId voter : {2, 3}) {
+    ASSERT_TRUE(raft.Step({.type = MessageType::kVoteResp, .to = 1, .from = voter, .term = Term(1)}).ok());
+  }
+  EXPECT_EQ(raft.role(), Role::kCandidate) << "its own disk is slow";
+  for (const Message& m : after_append) {
+    if (m.to == 1) ASSERT_TRUE(raft.Step(m).ok());
+  }
+  EXPECT_EQ(raft.role(), Role::kLeader);
+}
+
 // A leader offers a snapshot without its configuration: who needs the state fetches both. A follower that has the
 // entries after all, and whose answer for them was lost, says so; or the leader offers the same for ever.
 TEST_F(SlowDisk, AnOfferedSnapshotIsDeclinedByWhoHasItsEntries) {
