@@ -451,9 +451,9 @@ bool Checker::WroteRows(Member& member, int64_t revision, const std::vector<Row>
       const mvcc::RevisionKey at({revision, static_cast<int64_t>(sub)}, tombstone);
       const Result<std::string_view> there = snapshot.Get(member.store().key_table(), at.view());
       if (!there.ok()) continue;
-      mvccpb::KeyValue row;
-      if (!row.ParseFromArray(there->data(), static_cast<int>(there->size()))) Wrong("a row is damaged");
-      if (tombstone != rows[sub].tombstone || row.key() != rows[sub].key) return false;
+      mvcc::KeyValue row;
+      if (!mvcc::Decode(*there, row)) Wrong("a row is damaged");
+      if (tombstone != rows[sub].tombstone || row.key != rows[sub].key) return false;
     }
   }
   return true;
